@@ -1,0 +1,86 @@
+/*
+ * What a backend is: it holds buffers, compiles graphs into programs and runs them. Nothing outside a
+ * backend's folder knows more than this header.
+ *
+ * ink_program_run only has to start the work, in order with earlier runs of the same backend; ink_buffer_read
+ * is where the caller waits. Host backends happen to be finished when run returns.
+ *
+ * One backend object is used by one thread at a time.
+ */
+#ifndef INK_BACKEND_BACKEND_H
+#define INK_BACKEND_BACKEND_H
+
+#include "graph/graph.h"
+
+typedef struct ink_backend ink_backend;
+typedef struct ink_buffer ink_buffer;
+typedef struct ink_program ink_program;
+
+/* Checked now and then while a program runs. */
+typedef struct ink_run_control {
+    bool (*cancelled)(void *user); /* nullable */
+    void *user;
+} ink_run_control;
+
+typedef struct ink_backend_options {
+    int threads;           /* 0: one per processor */
+    const char *cpu_level; /* NULL, "scalar", "avx2", "avx512" */
+} ink_backend_options;
+
+/* The functions that a backend fills in. All pointers are required. */
+typedef struct ink_backend_api {
+    const char *name;
+    void (*destroy)(ink_backend *backend);
+    const char *(*describe)(const ink_backend *backend); /* one line, owned by the backend */
+    ink_status (*buffer_create)(ink_backend *, ink_dtype, const ink_shape *, ink_buffer **, ink_error *);
+    void (*buffer_destroy)(ink_buffer *);
+    ink_status (*buffer_write)(ink_buffer *, const void *, size_t bytes, ink_error *);
+    ink_status (*buffer_read)(ink_buffer *, void *, size_t bytes, ink_error *);
+    ink_status (*compile)(ink_backend *, const ink_graph *, ink_program **, ink_error *);
+    void (*program_destroy)(ink_program *);
+    ink_status (*bind)(ink_program *, const char *slot, ink_buffer *, ink_error *);
+    ink_status (*run)(ink_program *, int64_t step, const ink_run_control *, ink_error *);
+    size_t (*program_bytes)(const ink_program *); /* arena, scratch and packed weights */
+} ink_backend_api;
+
+/* A backend's own structs begin with these. */
+struct ink_backend {
+    const ink_backend_api *api;
+};
+struct ink_buffer {
+    const ink_backend_api *api;
+    ink_dtype dtype;
+    ink_shape shape;
+};
+struct ink_program {
+    const ink_backend_api *api;
+};
+
+/* Makes the backend called `name` (NULL: the preferred one). INK_ERROR_UNSUPPORTED names the ones there are.
+ */
+ink_status ink_backend_create(const char *name, const ink_backend_options *options, ink_backend **backend,
+                              ink_error *error);
+void ink_backend_destroy(ink_backend *backend);
+const char *ink_backend_describe(const ink_backend *backend);
+
+/* A zero-filled buffer. Destroy it before its backend. */
+ink_status ink_buffer_create(ink_backend *backend, ink_dtype dtype, const ink_shape *shape,
+                             ink_buffer **buffer, ink_error *error);
+void ink_buffer_destroy(ink_buffer *buffer);
+/* Copies the whole buffer; `bytes` must be its size. Reading waits for the runs before it. */
+ink_status ink_buffer_write(ink_buffer *buffer, const void *data, size_t bytes, ink_error *error);
+ink_status ink_buffer_read(ink_buffer *buffer, void *data, size_t bytes, ink_error *error);
+
+/* Plans memory, chooses kernels. The graph may be destroyed afterwards; the weights must outlive the program.
+ */
+ink_status ink_compile(ink_backend *backend, const ink_graph *graph, ink_program **program, ink_error *error);
+void ink_program_destroy(ink_program *program);
+/* Connects a slot to a buffer of the same dtype and number of elements. A buffer may be bound to several
+ * programs; it must outlive the runs. */
+ink_status ink_program_bind(ink_program *program, const char *slot, ink_buffer *buffer, ink_error *error);
+/* Starts one run. All slots must be bound. `control` is nullable. */
+ink_status ink_program_run(ink_program *program, int64_t step, const ink_run_control *control,
+                           ink_error *error);
+size_t ink_program_bytes(const ink_program *program);
+
+#endif

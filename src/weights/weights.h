@@ -1,0 +1,70 @@
+/*
+ * The tensors of one component (text encoder, transformer, VAE): views into mapped safetensors files, or
+ * synthetic values of the same names and shapes. Nothing is copied unless the file misaligns a tensor.
+ *
+ * Files are hostile: sizes, offsets, overlaps, duplicates, JSON depth and header length are checked when
+ * opening.
+ */
+#ifndef INK_WEIGHTS_WEIGHTS_H
+#define INK_WEIGHTS_WEIGHTS_H
+
+#include "base/dtype.h"
+#include "base/status.h"
+
+/* A view of one tensor: row-major, contiguous, aligned to its element size. Lives as long as its ink_weights.
+ */
+typedef struct ink_weight {
+    const char *name;
+    ink_dtype dtype;
+    ink_shape shape;
+    const void *data;
+} ink_weight;
+
+typedef struct ink_weights ink_weights;
+
+/* Opens the weight files of `folder`: `stem`.safetensors, or `stem`.safetensors.index.json with its shards.
+ * If neither exists and the folder holds exactly one *.safetensors file, that one is taken. `log` (nullable)
+ * hears about oddities that are no errors. */
+ink_status ink_weights_open(const char *folder, const char *stem, ink_weights **weights, ink_error *error);
+
+/* Opens a single safetensors file (golden files, tests). */
+ink_status ink_weights_open_file(const char *path, ink_weights **weights, ink_error *error);
+
+/* Weights without files: any name asked for exists, with the shape asked for, bf16. Values come from a
+ * counter-based generator keyed by the name in which every number between dots counts as 0, so that all
+ * blocks of a network share one copy; matrices are uniform with variance 1 / fan-in, gains are near 1, biases
+ * near 0. `threads` speeds up filling. */
+ink_status ink_weights_create_synthetic(ink_weights **weights, ink_error *error);
+
+void ink_weights_close(ink_weights *weights);
+
+/* The tensor called `name`, which must have `shape`. Errors: INK_ERROR_FORMAT "tensor is missing" or "has
+ * shape X, Y is needed", with the path of the file or folder. Thread-safe. The dtype must be f32, bf16 or
+ * f16. */
+ink_status ink_weights_get(ink_weights *weights, const char *name, const ink_shape *shape,
+                           const ink_weight **weight, ink_error *error);
+
+/* The tensor called `name` in whatever shape and dtype, or NULL. Never creates one. */
+const ink_weight *ink_weights_find(const ink_weights *weights, const char *name);
+
+/* All tensors in order of name. NULL past the end. */
+const ink_weight *ink_weights_at(const ink_weights *weights, size_t i);
+
+/* Strips a prefix from all names that carry it, e.g. "model.language_model." -> "". Call before sharing
+ * between threads. Two names that become equal are an error. */
+ink_status ink_weights_strip_prefix(ink_weights *weights, const char *prefix, ink_error *error);
+
+/* String value of the `__metadata__` entry `key` of a single file, or NULL. */
+const char *ink_weights_metadata(const ink_weights *weights, const char *key);
+
+bool ink_weights_is_synthetic(const ink_weights *weights);
+
+/* Path of the file or folder; "synthetic" for synthetic weights. */
+const char *ink_weights_path(const ink_weights *weights);
+
+/* Tells the system that the pages are not needed for now (they come back from the file, or are generated
+ * again when a graph asks): the memory of the text encoder after encoding. All views of synthetic weights
+ * become invalid; those of files stay valid. */
+void ink_weights_release(ink_weights *weights);
+
+#endif
