@@ -71,7 +71,7 @@ void ink_buffer_destroy(ink_buffer *buffer);
 ink_status ink_buffer_write(ink_buffer *buffer, const void *data, size_t bytes, ink_error *error);
 ink_status ink_buffer_read(ink_buffer *buffer, void *data, size_t bytes, ink_error *error);
 
-/* Plans memory, chooses kernels. The graph may be destroyed afterwards; the weights must outlive the program.
+/* Plans memory, chooses kernels. The graph and its weights must outlive the program.
  */
 ink_status ink_compile(ink_backend *backend, const ink_graph *graph, ink_program **program, ink_error *error);
 void ink_program_destroy(ink_program *program);

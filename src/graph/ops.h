@@ -142,9 +142,10 @@ const char *ink_op_name(ink_op op);
  * Every implementation of such an operation must work with output 0 == that input. */
 int ink_op_inplace(ink_op op);
 
-/* Multiplications and additions (2 per multiply-add) and bytes of tensors touched, for benchmarks; 0 if
- * negligible. */
+/* Floating-point operations (2 per multiply-add) of the matrix-like operations, 0 for the others; and bytes
+ * of all inputs and outputs. For benchmarks. */
 double ink_node_flops(const ink_graph *graph, const ink_node *node);
+double ink_node_bytes(const ink_graph *graph, const ink_node *node);
 
 /* ---- tokens in ---- */
 
