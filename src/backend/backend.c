@@ -1,0 +1,94 @@
+#include "backend/backend.h"
+
+#include "backend/cpu/cpu.h"
+#include "backend/reference/reference.h"
+
+#include <inttypes.h>
+
+/* The backends of this build, the preferred one first. */
+static const struct {
+    const char *name;
+    ink_status (*create)(const ink_backend_options *, ink_backend **, ink_error *);
+} backends[] = {
+    {"cpu", ink_cpu_backend_create},
+    {"reference", ink_reference_backend_create},
+};
+
+enum { n_backends = sizeof backends / sizeof backends[0] };
+
+const char *ink_backend_name(size_t i) {
+    return i < n_backends ? backends[i].name : NULL;
+}
+
+ink_status ink_backend_create(const char *name, const ink_backend_options *options, ink_backend **backend,
+                              ink_error *error) {
+    *backend = NULL;
+    if (!name) return backends[0].create(options, backend, error);
+    char known[128] = "";
+    for (size_t i = 0; i < n_backends; i++) {
+        if (strcmp(name, backends[i].name) == 0) return backends[i].create(options, backend, error);
+        const size_t used = strlen(known);
+        strncat(known, i ? ", " : "", sizeof known - used - 1);
+        strncat(known, backends[i].name, sizeof known - strlen(known) - 1);
+    }
+    return ink_fail(error, INK_ERROR_UNSUPPORTED, "backend '%.64s' is not in this build; there are: %s", name,
+                    known);
+}
+
+void ink_backend_destroy(ink_backend *backend) {
+    if (backend) backend->api->destroy(backend);
+}
+
+const char *ink_backend_describe(const ink_backend *backend) {
+    return backend->api->describe(backend);
+}
+
+ink_status ink_buffer_create(ink_backend *backend, ink_dtype dtype, const ink_shape *shape,
+                             ink_buffer **buffer, ink_error *error) {
+    *buffer = NULL;
+    return backend->api->buffer_create(backend, dtype, shape, buffer, error);
+}
+
+void ink_buffer_destroy(ink_buffer *buffer) {
+    if (buffer) buffer->api->buffer_destroy(buffer);
+}
+
+static ink_status check_size(const ink_buffer *buffer, size_t bytes, ink_error *error) {
+    const size_t size = (size_t)ink_shape_count(&buffer->shape) * ink_dtype_bytes(buffer->dtype);
+    if (bytes == size) return INK_OK;
+    return ink_fail(error, INK_ERROR_INTERNAL, "a buffer of %zu bytes was accessed with %zu", size, bytes);
+}
+
+ink_status ink_buffer_write(ink_buffer *buffer, const void *data, size_t bytes, ink_error *error) {
+    INK_TRY(check_size(buffer, bytes, error));
+    return buffer->api->buffer_write(buffer, data, bytes, error);
+}
+
+ink_status ink_buffer_read(ink_buffer *buffer, void *data, size_t bytes, ink_error *error) {
+    INK_TRY(check_size(buffer, bytes, error));
+    return buffer->api->buffer_read(buffer, data, bytes, error);
+}
+
+ink_status ink_compile(ink_backend *backend, const ink_graph *graph, ink_program **program,
+                       ink_error *error) {
+    *program = NULL;
+    INK_TRY(ink_graph_status(graph, error));
+    return backend->api->compile(backend, graph, program, error);
+}
+
+void ink_program_destroy(ink_program *program) {
+    if (program) program->api->program_destroy(program);
+}
+
+ink_status ink_program_bind(ink_program *program, const char *slot, ink_buffer *buffer, ink_error *error) {
+    return program->api->bind(program, slot, buffer, error);
+}
+
+ink_status ink_program_run(ink_program *program, int64_t step, const ink_run_control *control,
+                           ink_error *error) {
+    return program->api->run(program, step, control, error);
+}
+
+size_t ink_program_bytes(const ink_program *program) {
+    return program->api->program_bytes(program);
+}
