@@ -91,19 +91,20 @@ static void test_without_a_pool(void **state) {
     ink_pool_destroy(NULL);
 }
 
-/* Both threads must take part: each waits (for a bounded time) until the other was seen. */
+/* Both threads must take part: each waits (for a bounded time) until the other has arrived. */
 typedef struct meeting {
     atomic_int arrived;
-    atomic_bool met;
+    atomic_bool missed;
+    int thread[2];
 } meeting;
 
 static void meet(void *context, int64_t task, int thread) {
-    (void)task, (void)thread;
     meeting *m = context;
+    m->thread[task] = thread;
     atomic_fetch_add(&m->arrived, 1);
-    for (int64_t i = 0; i < 2000000000 && atomic_load(&m->arrived) < 2; i++) {
+    for (int64_t i = 0; i < 1000000000 && atomic_load(&m->arrived) < 2; i++) {
     }
-    if (atomic_load(&m->arrived) == 2) atomic_store(&m->met, true);
+    if (atomic_load(&m->arrived) < 2) atomic_store(&m->missed, true);
 }
 
 static void test_threads_run_at_once(void **state) {
@@ -112,7 +113,15 @@ static void test_threads_run_at_once(void **state) {
     assert_int_equal(ink_pool_create(2, &pool, NULL), INK_OK);
     meeting m = {0};
     ink_pool_run(pool, 2, meet, &m);
-    assert_true(m.met);
+    assert_false(m.missed);
+    assert_int_equal(m.thread[0] + m.thread[1], 1);
+    ink_pool_destroy(pool);
+
+    /* With three threads and two tasks, indices differ whoever comes. */
+    assert_int_equal(ink_pool_create(3, &pool, NULL), INK_OK);
+    m = (meeting){0};
+    ink_pool_run(pool, 2, meet, &m);
+    assert_int_not_equal(m.thread[0], m.thread[1]);
     ink_pool_destroy(pool);
 }
 
