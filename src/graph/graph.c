@@ -26,6 +26,10 @@ void ink_graph_set_taps(ink_graph *graph, ink_tap_mode mode, ink_tap_filter filt
     graph->tap_user = user;
 }
 
+bool ink_graph_has_taps(const ink_graph *graph) {
+    return graph->tap_mode != INK_TAP_NONE;
+}
+
 ink_status ink_graph_status(const ink_graph *graph, ink_error *error) {
     if (graph->error.status != INK_OK && error) *error = graph->error;
     return graph->error.status;

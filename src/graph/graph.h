@@ -63,6 +63,9 @@ void ink_graph_destroy(ink_graph *graph);
 /* Call before recording. `filter` is nullable: all taps. */
 void ink_graph_set_taps(ink_graph *graph, ink_tap_mode mode, ink_tap_filter filter, void *user);
 
+/* False if taps vanish: model code may then leave out what only taps would see. */
+bool ink_graph_has_taps(const ink_graph *graph);
+
 /* INK_OK, or the first error of recording. */
 ink_status ink_graph_status(const ink_graph *graph, ink_error *error);
 
