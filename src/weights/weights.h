@@ -23,8 +23,7 @@ typedef struct ink_weight {
 typedef struct ink_weights ink_weights;
 
 /* Opens the weight files of `folder`: `stem`.safetensors, or `stem`.safetensors.index.json with its shards.
- * If neither exists and the folder holds exactly one *.safetensors file, that one is taken. `log` (nullable)
- * hears about oddities that are no errors. */
+ * If neither exists and the folder holds exactly one *.safetensors file, that one is taken. */
 ink_status ink_weights_open(const char *folder, const char *stem, ink_weights **weights, ink_error *error);
 
 /* Opens a single safetensors file (golden files, tests). */
