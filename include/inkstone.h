@@ -265,9 +265,9 @@ INK_API ink_status ink_tokenizer_encode(const ink_tokenizer *tokenizer, const ch
 typedef struct ink_value_range {
     const char *name; /* e.g. "transformer_blocks.3.img"; valid during the call */
     int step;
-    double min, max; /* of the finite values */
-    double rms;      /* root mean square of the finite values */
-    int64_t count, non_finite;
+    double min, max;    /* of the finite values */
+    double rms;         /* root mean square of the finite values */
+    int64_t non_finite; /* how many values are a NaN or an infinity */
 } ink_value_range;
 
 typedef void (*ink_range_fn)(void *user, const ink_value_range *range);

@@ -30,6 +30,7 @@ typedef struct ink_backend_options {
 /* The functions that a backend fills in. All pointers are required. */
 typedef struct ink_backend_api {
     const char *name;
+    bool synchronous; /* runs are finished when `run` returns: reading a buffer costs no wait */
     void (*destroy)(ink_backend *backend);
     const char *(*describe)(const ink_backend *backend); /* one line, owned by the backend */
     ink_status (*buffer_create)(ink_backend *, ink_dtype, const ink_shape *, ink_buffer **, ink_error *);

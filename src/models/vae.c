@@ -87,7 +87,9 @@ void ink_vae_record_decode(ink_graph *g, const ink_vae_config *c, ink_weights *w
     ink_value z = ink_unpack_patches(g, ink_step_row(g, latents), grid_height, grid_width, patch);
     z = ink_channel_affine(g, z, ink_constant(g, INK_F32, ink_shape1(c->z_dim), c->latents_std),
                            ink_constant(g, INK_F32, ink_shape1(c->z_dim), c->latents_mean));
-    const ink_value signal = ink_affine_clamp(g, decode(&r, c, z), 1, 0, -1, 1);
+    const ink_value decoded = decode(&r, c, z);
+    ink_store(g, ink_slot(g, "signal_stats", INK_F32, ink_shape1(4)), ink_stats(g, decoded), 0, 0);
+    const ink_value signal = ink_affine_clamp(g, decoded, 1, 0, -1, 1);
     const ink_value image = ink_affine_clamp(g, signal, 0.5f, 0.5f, 0, 1);
     ink_store(g, ink_slot(g, "image", INK_F32, ink_value_shape(g, image)), image, 0, 0);
     ink_store(g, ink_slot(g, "pixels", INK_U8, ink_value_shape(g, image)), ink_to_u8(g, image), 0, 0);

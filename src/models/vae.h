@@ -25,7 +25,8 @@ ink_status ink_vae_config_read(const char *folder, ink_vae_config *config, ink_e
 
 /* Decodes one picture of a batch; the step given to the run selects it.
  * reads   "latents" [pictures, grid_height * grid_width, z_dim * patch^2], normalised
- * writes  "image" [Y, X, 3] in [0, 1]; "pixels" u8 [Y, X, 3] */
+ * writes  "image" [Y, X, 3] in [0, 1]; "pixels" u8 [Y, X, 3]; "signal_stats" [4] of the picture before it is
+ * clamped */
 void ink_vae_record_decode(ink_graph *g, const ink_vae_config *config, ink_weights *weights, int64_t pictures,
                            int64_t grid_height, int64_t grid_width, int64_t patch);
 

@@ -273,6 +273,7 @@ ink_status ink_host_backend_create(const char *api_name, const char *description
     }
     host->api = (ink_backend_api){
         .name = api_name,
+        .synchronous = true,
         .destroy = backend_destroy,
         .describe = backend_describe,
         .buffer_create = buffer_create,

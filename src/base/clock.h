@@ -1,0 +1,7 @@
+#ifndef INK_BASE_CLOCK_H
+#define INK_BASE_CLOCK_H
+
+/* Seconds since some fixed moment; never goes back. */
+double ink_clock_seconds(void);
+
+#endif

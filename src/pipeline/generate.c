@@ -1,0 +1,231 @@
+/*
+ * Request to pictures: text, noise, denoising, decoding, with the memory of each stage freed before the next.
+ */
+#include "base/clock.h"
+#include "pipeline/denoiser.h"
+#include "pipeline/noise_tokens.h"
+#include "pipeline/request.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+/* Pictures are packed together while their image tokens stay below this: weights are then read once for all,
+ * and beyond it packing gains nothing and costs memory. */
+enum { packed_tokens = 4096 };
+
+typedef struct generation {
+    ink_model *model;
+    ink_resolved_request r;
+    ink_result *result;
+    double begin, stage_begin;
+    ink_prompts prompts;
+    float *sigmas;       /* [steps + 1] */
+    float *latents;      /* [count, image_tokens, in_channels] */
+    size_t latent_count; /* elements of one picture's latents */
+} generation;
+
+static void report(generation *g, ink_stage stage, int done, int total) {
+    const double now = ink_clock_seconds();
+    if (done == 0) g->stage_begin = now;
+    if (!g->r.request.on_progress) return;
+    const ink_progress progress = {.stage = stage,
+                                   .done = done,
+                                   .total = total,
+                                   .stage_seconds = now - g->stage_begin,
+                                   .seconds = now - g->begin};
+    g->r.request.on_progress(g->r.request.user, &progress);
+}
+
+static ink_status check_cancelled(const generation *g, ink_error *error) {
+    const ink_run_control *control = &g->r.control;
+    if (!control->cancelled || !control->cancelled(control->user)) return INK_OK;
+    return ink_fail(error, INK_ERROR_CANCELLED, "the run was cancelled");
+}
+
+static ink_status encode_text(generation *g, ink_error *error) {
+    report(g, INK_STAGE_TEXT, 0, 1);
+    INK_TRY(check_cancelled(g, error));
+    const char *texts[ink_max_prompts] = {g->r.request.prompt, g->r.request.negative_prompt};
+    INK_TRY(ink_prompts_encode(g->model, texts, g->r.passes, NULL, &g->r.control, &g->prompts, error));
+    ink_weights_release(ink_model_text_weights(g->model));
+    report(g, INK_STAGE_TEXT, 1, 1);
+    g->result->text_seconds = ink_clock_seconds() - g->stage_begin;
+    return INK_OK;
+}
+
+static ink_status start_latents(generation *g, ink_error *error) {
+    const int steps = g->r.request.steps, count = g->r.request.count;
+    const int64_t tokens = g->r.grid_height * g->r.grid_width;
+    g->latent_count = (size_t)(tokens * g->model->transformer.in_channels);
+    g->sigmas = calloc((size_t)steps + 1, sizeof *g->sigmas);
+    g->latents = calloc((size_t)count * g->latent_count, sizeof *g->latents);
+    if (!g->sigmas || !g->latents) {
+        return ink_fail_memory(error, "latents", (size_t)count * g->latent_count * sizeof *g->latents);
+    }
+    ink_schedule_sigmas(&g->model->schedule, tokens, steps, g->sigmas);
+    for (int k = 0; k < count; k++) {
+        INK_TRY(ink_noise_tokens(g->r.request.noise, (uint64_t)g->r.request.seed + (uint64_t)k,
+                                 g->r.grid_height, g->r.grid_width, g->model->vae.z_dim,
+                                 g->model->transformer.patch_size, g->latents + (size_t)k * g->latent_count,
+                                 error));
+    }
+    return INK_OK;
+}
+
+/* How many pictures go through the network together. */
+static int batch_size(const generation *g) {
+    const int64_t tokens = g->r.passes * g->r.grid_height * g->r.grid_width;
+    const int64_t fit = packed_tokens / tokens;
+    return fit < 1 ? 1 : fit < g->r.request.count ? (int)fit : g->r.request.count;
+}
+
+/* Makes the denoiser for a batch of `pictures`, if it is not there already. */
+static ink_status prepare_batch(generation *g, ink_denoiser *d, int pictures, ink_error *error) {
+    if (d->options.pictures == pictures) return INK_OK;
+    ink_denoiser_fini(d);
+    const ink_denoiser_options options = {.pictures = pictures,
+                                          .grid_height = g->r.grid_height,
+                                          .grid_width = g->r.grid_width,
+                                          .steps = g->r.request.steps,
+                                          .sigmas = g->sigmas,
+                                          .guidance = g->r.request.guidance};
+    INK_TRY(ink_denoiser_init(d, g->model, &g->prompts, &options, error));
+    return ink_denoiser_prepare(d, &g->r.control, error);
+}
+
+static ink_status denoise_batch(generation *g, ink_denoiser *d, int first, int batch, int n_batches,
+                                ink_error *error) {
+    const int steps = g->r.request.steps;
+    INK_TRY(ink_denoiser_write(d, g->latents + (size_t)first * g->latent_count, error));
+    for (int i = 0; i < steps; i++) {
+        INK_TRY(ink_denoiser_step(d, i, &g->r.control, error));
+        report(g, INK_STAGE_DENOISE, batch * steps + i + 1, n_batches * steps);
+    }
+    INK_TRY(ink_denoiser_finish(d, error));
+    return ink_denoiser_read(d, g->latents + (size_t)first * g->latent_count, error);
+}
+
+static ink_status denoise(generation *g, ink_denoiser *d, ink_error *error) {
+    const int count = g->r.request.count, size = batch_size(g), n_batches = (count + size - 1) / size;
+    report(g, INK_STAGE_PREPARE, 0, 1);
+    INK_TRY(check_cancelled(g, error));
+    INK_TRY(start_latents(g, error));
+    INK_TRY(prepare_batch(g, d, size, error));
+    report(g, INK_STAGE_PREPARE, 1, 1);
+    g->result->prepare_seconds = ink_clock_seconds() - g->stage_begin;
+
+    report(g, INK_STAGE_DENOISE, 0, n_batches * g->r.request.steps);
+    for (int b = 0; b < n_batches; b++) {
+        const int first = b * size, pictures = first + size <= count ? size : count - first;
+        INK_TRY(prepare_batch(g, d, pictures, error));
+        INK_TRY(denoise_batch(g, d, first, b, n_batches, error));
+    }
+    g->result->denoise_seconds = ink_clock_seconds() - g->stage_begin;
+    return INK_OK;
+}
+
+static ink_status allocate_image(generation *g, int k, ink_error *error) {
+    ink_image *image = &g->result->images[k];
+    *image = (ink_image){
+        .width = g->r.request.width, .height = g->r.request.height, .seed = g->r.request.seed + k};
+    const size_t bytes = (size_t)image->width * (size_t)image->height * 3;
+    image->pixels = malloc(bytes);
+    return image->pixels ? INK_OK : ink_fail_memory(error, "a picture", bytes);
+}
+
+static ink_status decode_all(generation *g, ink_executable *e, ink_error *error) {
+    const int count = g->r.request.count;
+    const ink_transformer_config *t = &g->model->transformer;
+    ink_vae_record_decode(e->graph, &g->model->vae, ink_model_vae_weights(g->model), count, g->r.grid_height,
+                          g->r.grid_width, t->patch_size);
+    INK_TRY(ink_executable_compile(e, error));
+    ink_buffer *latents, *pixels, *stats_buffer;
+    INK_TRY(ink_executable_bind_new(e, "latents", &latents, error));
+    INK_TRY(ink_executable_bind_new(e, "image", NULL, error));
+    INK_TRY(ink_executable_bind_new(e, "signal_stats", &stats_buffer, error));
+    INK_TRY(ink_executable_bind_new(e, "pixels", &pixels, error));
+    INK_TRY(
+        ink_buffer_write(latents, g->latents, (size_t)count * g->latent_count * sizeof *g->latents, error));
+    for (int k = 0; k < count; k++) {
+        INK_TRY(ink_program_run(e->program, k, &g->r.control, error));
+        float stats[4];
+        INK_TRY(ink_buffer_read(stats_buffer, stats, sizeof stats, error));
+        if (!(stats[3] == 0)) {
+            return ink_fail(
+                error, INK_ERROR_NUMERIC,
+                "decoding made values that are not finite; the weight files in %s/vae are probably damaged",
+                g->model->path);
+        }
+        INK_TRY(allocate_image(g, k, error));
+        const ink_image *image = &g->result->images[k];
+        INK_TRY(
+            ink_buffer_read(pixels, image->pixels, (size_t)image->width * (size_t)image->height * 3, error));
+        report(g, INK_STAGE_DECODE, k + 1, count);
+    }
+    return INK_OK;
+}
+
+static ink_status decode(generation *g, ink_error *error) {
+    report(g, INK_STAGE_DECODE, 0, g->r.request.count);
+    ink_executable e = {0};
+    ink_status status = ink_executable_init(&e, g->model->backend, error);
+    if (status == INK_OK) status = decode_all(g, &e, error);
+    ink_executable_fini(&e);
+    g->result->decode_seconds = ink_clock_seconds() - g->stage_begin;
+    return status;
+}
+
+static ink_status run_stages(generation *g, ink_error *error) {
+    const ink_request *q = &g->r.request;
+    g->result->images = calloc((size_t)q->count, sizeof *g->result->images);
+    if (!g->result->images)
+        return ink_fail_memory(error, "a result", (size_t)q->count * sizeof *g->result->images);
+    g->result->count = (size_t)q->count;
+    g->result->steps = q->steps;
+    g->result->guidance = q->guidance;
+    if (g->r.passes == 2) {
+        g->result->negative_prompt = strdup(q->negative_prompt);
+        if (!g->result->negative_prompt)
+            return ink_fail_memory(error, "a prompt", strlen(q->negative_prompt));
+    }
+    INK_TRY(encode_text(g, error));
+    ink_denoiser denoiser = {0};
+    const ink_status status = denoise(g, &denoiser, error);
+    ink_denoiser_fini(&denoiser);
+    INK_TRY(status);
+    return decode(g, error);
+}
+
+ink_status ink_generate(ink_model *model, const ink_request *request, ink_result **result, ink_error *error) {
+    if (!result) return ink_fail(error, INK_ERROR_ARGUMENT, "ink_generate: result is NULL");
+    *result = NULL;
+    generation g = {.model = model, .begin = ink_clock_seconds()};
+    INK_TRY(ink_request_resolve(model, request, &g.r, error));
+    g.result = calloc(1, sizeof *g.result);
+    if (!g.result) return ink_fail_memory(error, "a result", sizeof *g.result);
+    pthread_mutex_lock(&model->lock);
+    const ink_status status = run_stages(&g, error);
+    ink_prompts_fini(&g.prompts);
+    pthread_mutex_unlock(&model->lock);
+    free(g.sigmas);
+    free(g.latents);
+    if (status == INK_OK)
+        *result = g.result;
+    else
+        ink_result_free(g.result);
+    return status;
+}
+
+void ink_result_free(ink_result *result) {
+    if (!result) return;
+    for (size_t i = 0; result->images && i < result->count; i++) {
+        free(result->images[i].pixels);
+    }
+    free(result->images);
+    free(result->negative_prompt);
+    free(result);
+}
+
+void ink_free(void *memory) {
+    free(memory);
+}

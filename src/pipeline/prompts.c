@@ -1,0 +1,114 @@
+#include "pipeline/prompts.h"
+
+#include "text/prompt.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+
+/* What the reference pipeline keeps of a prompt unless told otherwise (max_sequence_length). */
+enum { max_kept_tokens = 512 };
+
+/* All ids one after the other; *ids is malloced. */
+static ink_status tokenize_all(ink_model *model, const char *const *texts, int64_t n, int32_t **ids,
+                               int64_t *tokens, size_t *total, ink_error *error) {
+    *ids = NULL;
+    *total = 0;
+    for (int64_t i = 0; i < n; i++) {
+        ink_prompt_ids prompt;
+        INK_TRY(ink_prompt_tokens(model->tokenizer, texts[i], max_kept_tokens, &prompt, error));
+        if (prompt.cut) {
+            ink_model_log(
+                model, INK_LOG_WARNING,
+                "the prompt has %zu tokens, %d are the most; the end of it was cut and has no effect",
+                prompt.full_count, max_kept_tokens);
+        }
+        int32_t *longer = realloc(*ids, (*total + prompt.count) * sizeof **ids);
+        if (!longer) {
+            free(prompt.ids);
+            return ink_fail_memory(error, "token ids", (*total + prompt.count) * sizeof **ids);
+        }
+        *ids = longer;
+        memcpy(*ids + *total, prompt.ids, prompt.count * sizeof **ids);
+        free(prompt.ids);
+        tokens[i] = (int64_t)prompt.count;
+        *total += prompt.count;
+    }
+    return INK_OK;
+}
+
+static ink_status hand_out_taps(const ink_executable *e, const ink_prompt_taps *taps, ink_error *error) {
+    const char *name;
+    ink_buffer *buffer;
+    for (size_t i = 0; ink_executable_tap(e, i, &name, &buffer); i++) {
+        float *values;
+        size_t count;
+        INK_TRY(ink_buffer_read_f32(buffer, &values, &count, error));
+        taps->on_tap(taps->user, name, values, &buffer->shape);
+        free(values);
+    }
+    return INK_OK;
+}
+
+static ink_status check_finite(const ink_model *model, ink_buffer *embeds, ink_error *error) {
+    float *values;
+    size_t count, bad = 0;
+    INK_TRY(ink_buffer_read_f32(embeds, &values, &count, error));
+    for (size_t i = 0; i < count; i++) {
+        bad += !isfinite(values[i]);
+    }
+    free(values);
+    if (bad == 0) return INK_OK;
+    return ink_fail(error, INK_ERROR_NUMERIC,
+                    "the text encoder's output holds %zu values that are not finite; its weight files in "
+                    "%s/text_encoder are probably damaged",
+                    bad, model->path);
+}
+
+static ink_status encode(ink_model *model, ink_executable *e, const int32_t *ids, const int64_t *tokens,
+                         size_t total, const ink_prompt_taps *taps, const ink_run_control *control,
+                         ink_prompts *prompts, ink_error *error) {
+    if (taps) ink_graph_set_taps(e->graph, taps->mode, taps->filter, taps->filter_user);
+    ink_text_encoder_record(e->graph, &model->text_encoder, ink_model_text_weights(model), tokens, prompts->n,
+                            INK_TEMPLATE_DROP);
+    INK_TRY(ink_executable_compile(e, error));
+    ink_buffer *ids_buffer;
+    INK_TRY(ink_executable_bind_new(e, "ids", &ids_buffer, error));
+    INK_TRY(ink_buffer_write(ids_buffer, ids, total * sizeof *ids, error));
+    const ink_shape shape = ink_value_shape(e->graph, ink_graph_find_slot(e->graph, "embeds"));
+    INK_TRY(ink_buffer_create(model->backend, INK_F32, &shape, &prompts->embeds, error));
+    INK_TRY(ink_program_bind(e->program, "embeds", prompts->embeds, error));
+    INK_TRY(ink_executable_bind_taps(e, error));
+    INK_TRY(ink_program_run(e->program, 0, control, error));
+    return taps ? hand_out_taps(e, taps, error) : check_finite(model, prompts->embeds, error);
+}
+
+ink_status ink_prompts_encode(ink_model *model, const char *const *texts, int64_t n,
+                              const ink_prompt_taps *taps, const ink_run_control *control,
+                              ink_prompts *prompts, ink_error *error) {
+    *prompts = (ink_prompts){.n = n};
+    int32_t *ids;
+    int64_t tokens[ink_max_prompts];
+    size_t total;
+    ink_executable e = {0};
+    ink_status status = tokenize_all(model, texts, n, &ids, tokens, &total, error);
+    for (int64_t i = 0; i < n && status == INK_OK; i++) {
+        prompts->tokens[i] = tokens[i] - INK_TEMPLATE_DROP;
+        if (prompts->tokens[i] < 1) {
+            status = ink_fail(error, INK_ERROR_FORMAT,
+                              "the prompt template has %" PRId64
+                              " tokens with this tokenizer, more than %d are needed",
+                              tokens[i], INK_TEMPLATE_DROP);
+        }
+    }
+    if (status == INK_OK) status = ink_executable_init(&e, model->backend, error);
+    if (status == INK_OK) status = encode(model, &e, ids, tokens, total, taps, control, prompts, error);
+    ink_executable_fini(&e);
+    free(ids);
+    return status;
+}
+
+void ink_prompts_fini(ink_prompts *prompts) {
+    ink_buffer_destroy(prompts->embeds);
+    *prompts = (ink_prompts){0};
+}

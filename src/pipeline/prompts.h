@@ -1,0 +1,36 @@
+/*
+ * The first stage: prompts to embeddings.
+ */
+#ifndef INK_PIPELINE_PROMPTS_H
+#define INK_PIPELINE_PROMPTS_H
+
+#include "pipeline/executable.h"
+#include "pipeline/model.h"
+
+enum { ink_max_prompts = 2 };
+
+/* Packed embeddings of up to two prompts. */
+typedef struct ink_prompts {
+    int64_t n;
+    int64_t tokens[ink_max_prompts]; /* rows of each, the template's first rows dropped */
+    ink_buffer *embeds;              /* [sum(tokens), hidden_size], owned */
+} ink_prompts;
+
+/* Which values inside the text encoder to hand out; see graph.h. */
+typedef struct ink_prompt_taps {
+    ink_tap_mode mode;
+    ink_tap_filter filter;
+    void *filter_user;
+    /* Called after the run for every tap, with its values. */
+    void (*on_tap)(void *user, const char *name, const float *values, const ink_shape *shape);
+    void *user;
+} ink_prompt_taps;
+
+/* Encodes n prompts in one packed run. Over-long prompts are cut as the reference does, and the model's log
+ * hears of it. `taps` is nullable. Free with ink_prompts_fini (also after failure). */
+ink_status ink_prompts_encode(ink_model *model, const char *const *texts, int64_t n,
+                              const ink_prompt_taps *taps, const ink_run_control *control,
+                              ink_prompts *prompts, ink_error *error);
+void ink_prompts_fini(ink_prompts *prompts);
+
+#endif
