@@ -1,0 +1,30 @@
+/*
+ * The kernels for AVX2, FMA and F16C.
+ */
+#include "backend/cpu/levels.h"
+
+#if defined(__x86_64__)
+
+#include <immintrin.h>
+
+#define INK_LEVEL   1
+#define INK_KERNELS ink_cpu_kernels_avx2
+
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx2,fma,f16c"))), apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("avx2,fma,f16c")
+#endif
+
+#include "backend/cpu/kernels.h"
+
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+
+#else
+typedef int ink_no_avx2; /* a translation unit must not be empty */
+#endif
