@@ -35,6 +35,10 @@ ink_status ink_weights_open_file(const char *path, ink_weights **weights, ink_er
  * near 0. `threads` speeds up filling. */
 ink_status ink_weights_create_synthetic(ink_weights **weights, ink_error *error);
 
+/* Like synthetic weights, but nothing is ever filled: `data` is NULL. For counting the tensors of a
+ * configuration. */
+ink_status ink_weights_create_census(ink_weights **weights, ink_error *error);
+
 void ink_weights_close(ink_weights *weights);
 
 /* The tensor called `name`, which must have `shape`. Errors: INK_ERROR_FORMAT "tensor is missing" or "has
