@@ -55,7 +55,7 @@ static ink_status check_finite(const ink_model *model, ink_buffer *embeds, ink_e
     size_t count, bad = 0;
     INK_TRY(ink_buffer_read_f32(embeds, &values, &count, error));
     for (size_t i = 0; i < count; i++) {
-        bad += !isfinite(values[i]);
+        bad += isfinite(values[i]) ? 0U : 1U;
     }
     free(values);
     if (bad == 0) return INK_OK;
