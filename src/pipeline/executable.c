@@ -20,8 +20,8 @@ static size_t slot_count(const ink_graph *graph) {
 ink_status ink_executable_compile(ink_executable *e, ink_error *error) {
     INK_TRY(ink_graph_status(e->graph, error));
     const size_t slots = slot_count(e->graph);
-    e->owned = calloc(slots + 1, sizeof(ink_buffer *));
-    if (!e->owned) return ink_fail_memory(error, "the buffers of a program", slots * sizeof(ink_buffer *));
+    e->owned = calloc(slots + 1, sizeof *e->owned);
+    if (!e->owned) return ink_fail_memory(error, "the buffers of a program", slots * sizeof *e->owned);
     return ink_compile(e->backend, e->graph, &e->program, error);
 }
 
@@ -32,40 +32,39 @@ ink_status ink_executable_bind_new(ink_executable *e, const char *slot, ink_buff
     const ink_value_info *info = ink_graph_value(e->graph, value.id);
     ink_buffer *made = NULL;
     INK_TRY(ink_buffer_create(e->backend, info->dtype, &info->shape, &made, error));
-    e->owned[e->n_owned++] = made;
+    e->owned[e->n_owned++] = (ink_executable_slot){.name = info->name, .buffer = made};
     if (buffer) *buffer = made;
     return ink_program_bind(e->program, slot, made, error);
 }
 
-/* The i-th slot that is a tap, or NO_VALUE. */
-static ink_value find_tap(const ink_graph *graph, size_t i) {
-    for (size_t s = 0;; s++) {
-        const ink_value slot = ink_graph_slot(graph, s);
-        if (!slot.id) return slot;
-        const char *name = ink_graph_value(graph, slot.id)->name;
-        if (strncmp(name, tap_prefix, sizeof tap_prefix - 1) == 0 && i-- == 0) return slot;
+ink_buffer *ink_executable_buffer(const ink_executable *e, const char *slot) {
+    for (size_t i = 0; i < e->n_owned; i++) {
+        if (strcmp(e->owned[i].name, slot) == 0) return e->owned[i].buffer;
     }
+    return NULL;
+}
+
+static bool is_tap(const char *slot) {
+    return strncmp(slot, tap_prefix, sizeof tap_prefix - 1) == 0;
 }
 
 ink_status ink_executable_bind_taps(ink_executable *e, ink_error *error) {
     ink_value slot;
-    for (size_t i = 0; (slot = find_tap(e->graph, i)).id; i++) {
-        INK_TRY(ink_executable_bind_new(e, ink_graph_value(e->graph, slot.id)->name, NULL, error));
+    for (size_t i = 0; (slot = ink_graph_slot(e->graph, i)).id; i++) {
+        const char *name = ink_graph_value(e->graph, slot.id)->name;
+        if (is_tap(name)) INK_TRY(ink_executable_bind_new(e, name, NULL, error));
     }
     return INK_OK;
 }
 
 bool ink_executable_tap(const ink_executable *e, size_t i, const char **name, ink_buffer **buffer) {
-    const ink_value slot = find_tap(e->graph, i);
-    if (!slot.id) return false;
-    *name = ink_graph_value(e->graph, slot.id)->name + sizeof tap_prefix - 1;
-    /* Taps were bound in one go, in this order, as the last of the owned buffers. */
-    size_t taps = i;
-    while (find_tap(e->graph, taps).id) {
-        taps++;
+    for (size_t k = 0; k < e->n_owned; k++) {
+        if (!is_tap(e->owned[k].name) || i-- != 0) continue;
+        *name = e->owned[k].name + sizeof tap_prefix - 1;
+        *buffer = e->owned[k].buffer;
+        return true;
     }
-    *buffer = e->owned[e->n_owned - taps + i];
-    return true;
+    return false;
 }
 
 ink_status ink_buffer_read_f32(ink_buffer *buffer, float **values, size_t *count, ink_error *error) {
@@ -84,7 +83,7 @@ ink_status ink_buffer_read_f32(ink_buffer *buffer, float **values, size_t *count
 void ink_executable_fini(ink_executable *e) {
     ink_program_destroy(e->program);
     for (size_t i = 0; i < e->n_owned; i++) {
-        ink_buffer_destroy(e->owned[i]);
+        ink_buffer_destroy(e->owned[i].buffer);
     }
     free(e->owned);
     ink_graph_destroy(e->graph);

@@ -6,11 +6,16 @@
 
 #include "backend/backend.h"
 
+typedef struct ink_executable_slot {
+    const char *name; /* owned by the graph */
+    ink_buffer *buffer;
+} ink_executable_slot;
+
 typedef struct ink_executable {
     ink_backend *backend;
     ink_graph *graph;
     ink_program *program;
-    ink_buffer **owned; /* [n_owned] */
+    ink_executable_slot *owned; /* [n_owned] */
     size_t n_owned;
 } ink_executable;
 
@@ -23,6 +28,9 @@ ink_status ink_executable_compile(ink_executable *e, ink_error *error);
 /* Makes a zero-filled buffer for a slot and binds it; `e` owns it. `buffer` is nullable. */
 ink_status ink_executable_bind_new(ink_executable *e, const char *slot, ink_buffer **buffer,
                                    ink_error *error);
+
+/* The buffer that ink_executable_bind_new made for a slot; NULL if it made none. */
+ink_buffer *ink_executable_buffer(const ink_executable *e, const char *slot);
 
 /* Makes buffers for all slots called "tap:..." and binds them. */
 ink_status ink_executable_bind_taps(ink_executable *e, ink_error *error);
