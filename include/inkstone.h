@@ -285,14 +285,17 @@ typedef struct ink_check {
     double max_error;   /* largest absolute difference */
     double tolerance;   /* on relative_l2; 0: must be equal */
     bool passed;
-    const char *note; /* "" or why it failed or was skipped */
+    bool skipped;     /* nothing was compared: no stage has this name, or the stage's inputs are missing */
+    const char *note; /* "" or a sentence: why it failed or was skipped */
 } ink_check;
 
 typedef void (*ink_check_fn)(void *user, const ink_check *check);
 
 /* Runs every stage whose golden tensors are in `golden_path` (a safetensors file, format in docs/golden.md)
- * and reports each comparison. Returns INK_OK when the comparisons could be made, whatever their outcome;
- * *failed counts those that did not pass, *checked all of them. */
+ * and reports each comparison. `tolerance` is on the relative L2 error, e.g. 1e-5; latents and images of
+ * whole runs get ten times as much; token ids, noise and a schedule of one step must be equal. Returns INK_OK
+ * when the comparisons could be made, whatever their outcome; *failed counts those that did not pass,
+ * *checked all that were made (not the skipped ones). */
 INK_API ink_status ink_verify(ink_model *model, const char *golden_path, double tolerance,
                               ink_check_fn on_check, void *user, size_t *checked, size_t *failed,
                               ink_error *error);

@@ -46,7 +46,8 @@ static ink_status encode_text(generation *g, ink_error *error) {
     report(g, INK_STAGE_TEXT, 0, 1);
     INK_TRY(check_cancelled(g, error));
     const char *texts[ink_max_prompts] = {g->r.request.prompt, g->r.request.negative_prompt};
-    INK_TRY(ink_prompts_encode(g->model, texts, g->r.passes, NULL, &g->r.control, &g->prompts, error));
+    INK_TRY(ink_prompts_encode(g->model, texts, g->r.passes, ink_default_kept_tokens, NULL, &g->r.control,
+                               &g->prompts, error));
     ink_weights_release(ink_model_text_weights(g->model));
     report(g, INK_STAGE_TEXT, 1, 1);
     g->result->text_seconds = ink_clock_seconds() - g->stage_begin;

@@ -55,7 +55,8 @@ static ink_status encode_and_inspect(ink_model *model, const ink_resolved_reques
                                      float *latents, ink_range_fn on_range, void *user, ink_error *error) {
     const char *texts[ink_max_prompts] = {r->request.prompt, r->request.negative_prompt};
     ink_prompts prompts;
-    ink_status status = ink_prompts_encode(model, texts, r->passes, NULL, &r->control, &prompts, error);
+    ink_status status = ink_prompts_encode(model, texts, r->passes, ink_default_kept_tokens, NULL,
+                                           &r->control, &prompts, error);
     if (status == INK_OK) {
         ink_weights_release(ink_model_text_weights(model));
         ink_schedule_sigmas(&model->schedule, r->grid_height * r->grid_width, r->request.steps, sigmas);

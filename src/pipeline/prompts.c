@@ -6,22 +6,19 @@
 #include <math.h>
 #include <stdlib.h>
 
-/* What the reference pipeline keeps of a prompt unless told otherwise (max_sequence_length). */
-enum { max_kept_tokens = 512 };
-
 /* All ids one after the other; *ids is malloced. */
-static ink_status tokenize_all(ink_model *model, const char *const *texts, int64_t n, int32_t **ids,
-                               int64_t *tokens, size_t *total, ink_error *error) {
+static ink_status tokenize_all(ink_model *model, const char *const *texts, int64_t n, size_t max_kept,
+                               int32_t **ids, int64_t *tokens, size_t *total, ink_error *error) {
     *ids = NULL;
     *total = 0;
     for (int64_t i = 0; i < n; i++) {
         ink_prompt_ids prompt;
-        INK_TRY(ink_prompt_tokens(model->tokenizer, texts[i], max_kept_tokens, &prompt, error));
+        INK_TRY(ink_prompt_tokens(model->tokenizer, texts[i], max_kept, &prompt, error));
         if (prompt.cut) {
             ink_model_log(
                 model, INK_LOG_WARNING,
-                "the prompt has %zu tokens, %d are the most; the end of it was cut and has no effect",
-                prompt.full_count, max_kept_tokens);
+                "the prompt has %zu tokens, %zu are the most; the end of it was cut and has no effect",
+                prompt.full_count, max_kept);
         }
         int32_t *longer = realloc(*ids, (*total + prompt.count) * sizeof **ids);
         if (!longer) {
@@ -83,7 +80,7 @@ static ink_status encode(ink_model *model, ink_executable *e, const int32_t *ids
     return taps ? hand_out_taps(e, taps, error) : check_finite(model, prompts->embeds, error);
 }
 
-ink_status ink_prompts_encode(ink_model *model, const char *const *texts, int64_t n,
+ink_status ink_prompts_encode(ink_model *model, const char *const *texts, int64_t n, size_t max_kept,
                               const ink_prompt_taps *taps, const ink_run_control *control,
                               ink_prompts *prompts, ink_error *error) {
     *prompts = (ink_prompts){.n = n};
@@ -91,7 +88,7 @@ ink_status ink_prompts_encode(ink_model *model, const char *const *texts, int64_
     int64_t tokens[ink_max_prompts];
     size_t total;
     ink_executable e = {0};
-    ink_status status = tokenize_all(model, texts, n, &ids, tokens, &total, error);
+    ink_status status = tokenize_all(model, texts, n, max_kept, &ids, tokens, &total, error);
     for (int64_t i = 0; i < n && status == INK_OK; i++) {
         prompts->tokens[i] = tokens[i] - INK_TEMPLATE_DROP;
         if (prompts->tokens[i] < 1) {

@@ -9,6 +9,10 @@
 
 enum { ink_max_prompts = 2 };
 
+/* What the reference pipeline keeps of a prompt unless told otherwise (max_sequence_length), and the most
+ * that it ever keeps. */
+enum { ink_default_kept_tokens = 512, ink_max_kept_tokens = 1024 };
+
 /* Packed embeddings of up to two prompts. */
 typedef struct ink_prompts {
     int64_t n;
@@ -26,9 +30,10 @@ typedef struct ink_prompt_taps {
     void *user;
 } ink_prompt_taps;
 
-/* Encodes n prompts in one packed run. Over-long prompts are cut as the reference does, and the model's log
- * hears of it. `taps` is nullable. Free with ink_prompts_fini (also after failure). */
-ink_status ink_prompts_encode(ink_model *model, const char *const *texts, int64_t n,
+/* Encodes n prompts in one packed run. Of each, `max_kept` tokens are kept; the model's log hears of a cut.
+ * `taps` is nullable; with taps, values that are not finite are no error. Free with ink_prompts_fini (also
+ * after failure). */
+ink_status ink_prompts_encode(ink_model *model, const char *const *texts, int64_t n, size_t max_kept,
                               const ink_prompt_taps *taps, const ink_run_control *control,
                               ink_prompts *prompts, ink_error *error);
 void ink_prompts_fini(ink_prompts *prompts);
