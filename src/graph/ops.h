@@ -227,9 +227,10 @@ void ink_attention(ink_graph *g, int streams, const ink_attention_stream *stream
 ink_value ink_rotary_table(ink_graph *g, ink_value positions, int axes, const int64_t *axis_dim,
                            double theta);
 
-/* Sinusoids, cosines first: t [N] -> [N, dim], half = dim/2, f_i = f32(exp(f32(-ln(max_period)) * i / half)),
- * a = scale * f32(t * f_i); out = [cos a_0 .. cos a_{half-1}, sin a_0 ..]. ref: diffusers embeddings.py,
- * get_timestep_embedding with flip_sin_to_cos and downscale_freq_shift 0 */
+/* Sinusoids, cosines first: t [N] -> [N, dim], half = dim/2, f_i = f32(exp(e_i)), e_i = f32(f32(f32(-ln(
+ * max_period)) * i) / half), a_i = f32(scale * f32(t * f_i)); out = [cos a_0 .. cos a_{half-1}, sin a_0 ..].
+ * Every f32() is a rounding of the reference: at a = 1000 the last one is worth 3e-5.
+ * ref: diffusers embeddings.py, get_timestep_embedding with flip_sin_to_cos and downscale_freq_shift 0 */
 ink_value ink_timestep_embedding(ink_graph *g, ink_value t, int64_t dim, float scale, float max_period);
 
 /* ---- moving ---- */
