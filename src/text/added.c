@@ -15,10 +15,9 @@ ink_status ink_added_add(ink_added *set, const ink_added_token *token, ink_error
         set->tokens = grown;
         set->capacity = capacity;
     }
-    char *content = malloc(token->bytes + 1);
+    char *content = ink_arena_alloc(&set->texts, token->bytes + 1);
     if (!content) return ink_fail_memory(error, "an added token", token->bytes + 1);
     memcpy(content, token->content, token->bytes);
-    content[token->bytes] = '\0';
     set->tokens[set->count] = *token;
     set->tokens[set->count].content = content;
     set->count++;
@@ -50,9 +49,7 @@ ink_status ink_added_finish(ink_added *set, ink_error *error) {
 }
 
 void ink_added_fini(ink_added *set) {
-    for (size_t i = 0; i < set->count; i++) {
-        free(set->tokens[i].content);
-    }
+    ink_arena_free(&set->texts);
     free(set->tokens);
     *set = (ink_added){0};
 }
@@ -85,6 +82,11 @@ static const ink_added_token *longest_at(const ink_added *set, const char *text,
         high = lower_bound(set, low, high, depth, byte + 1);
     }
     return longest;
+}
+
+const ink_added_token *ink_added_find(const ink_added *set, const char *content, size_t bytes) {
+    const ink_added_token *token = bytes > 0 ? longest_at(set, content, bytes) : NULL;
+    return token && token->bytes == bytes ? token : NULL;
 }
 
 /* What \w matches in Rust's regex: Alphabetic, Mark, Decimal_Number, Connector_Punctuation, Join_Control. */

@@ -5,10 +5,11 @@
 #ifndef INK_TEXT_ADDED_H
 #define INK_TEXT_ADDED_H
 
+#include "base/arena.h"
 #include "text/unicode.h"
 
 typedef struct ink_added_token {
-    char *content; /* owned by the set; not empty */
+    const char *content; /* in the set's arena; not empty */
     size_t bytes;
     int32_t id;
     bool normalized;  /* looked for in the normalized text, not in the raw one */
@@ -21,6 +22,7 @@ typedef struct ink_added_token {
 typedef struct ink_added {
     ink_added_token *tokens; /* by bytes of content, once the set is finished */
     size_t count, capacity;
+    ink_arena texts;
     size_t first[257]; /* tokens[first[b], first[b + 1]) begin with byte b */
 } ink_added;
 
@@ -29,6 +31,9 @@ ink_status ink_added_add(ink_added *set, const ink_added_token *token, ink_error
 
 /* Sorts the set for searching. INK_ERROR_FORMAT if two tokens have the same content. */
 ink_status ink_added_finish(ink_added *set, ink_error *error);
+
+/* The token with this content among those that were there when the set was finished last, or NULL. */
+const ink_added_token *ink_added_find(const ink_added *set, const char *content, size_t bytes);
 
 void ink_added_fini(ink_added *set);
 

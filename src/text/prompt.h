@@ -5,10 +5,13 @@
 #ifndef INK_TEXT_PROMPT_H
 #define INK_TEXT_PROMPT_H
 
-#include "inkstone.h"
+#include "text/unicode.h"
 
 /* The first tokens of the template; what the text encoder makes of them is dropped. */
 #define INK_TEMPLATE_DROP 34
+
+/* Appends the template with `text` in it. */
+ink_status ink_prompt_fill(const char *text, size_t text_bytes, ink_text *whole, ink_error *error);
 
 typedef struct ink_prompt_ids {
     int32_t *ids; /* template and prompt, malloced: free with free() */
