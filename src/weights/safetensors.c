@@ -131,6 +131,9 @@ static ink_status INK_PRINTF(3, 4)
     va_start(arguments, format);
     entry->unsupported = ink_arena_vprintf(&p->out->arena, format, arguments);
     va_end(arguments);
+    /* So that its bytes are counted right. */
+    entry->weight.dtype = INK_U8;
+    entry->weight.shape = ink_shape1((int64_t)entry->n_bytes);
     return entry->unsupported ? INK_OK : ink_fail_memory(p->scan.error, "a tensor table", 64);
 }
 
@@ -330,7 +333,7 @@ static ink_status check_header_bytes(const unsigned char *file, size_t bytes, co
 ink_status ink_safetensors_parse(const unsigned char *file, size_t bytes, const char *path,
                                  ink_safetensors *tensors, ink_error *error) {
     *tensors = (ink_safetensors){0};
-    size_t header;
+    size_t header = 0;
     INK_TRY(check_header_bytes(file, bytes, path, &header, error));
     const char *text = (const char *)file + 8;
     parser p = {

@@ -16,7 +16,7 @@
 #define INK_SAFETENSORS_MAX_HEADER 100000000
 
 typedef struct ink_tensor_entry {
-    /* data is NULL if the file misaligns the tensor. Meaningless but for the name if `unsupported`. */
+    /* data is NULL if the file misaligns the tensor. Bytes of no meaning if `unsupported`. */
     ink_weight weight;
     const unsigned char *bytes; /* where the data lie in the file */
     size_t n_bytes;

@@ -26,13 +26,13 @@ typedef struct ink_weights ink_weights;
  * If neither exists and the folder holds exactly one *.safetensors file, that one is taken. */
 ink_status ink_weights_open(const char *folder, const char *stem, ink_weights **weights, ink_error *error);
 
-/* Opens a single safetensors file (golden files, tests). */
+/* Opens a single safetensors file (golden files, tests). Misaligned tensors are copied at once. */
 ink_status ink_weights_open_file(const char *path, ink_weights **weights, ink_error *error);
 
 /* Weights without files: any name asked for exists, with the shape asked for, bf16. Values come from a
  * counter-based generator keyed by the name in which every number between dots counts as 0, so that all
  * blocks of a network share one copy; matrices are uniform with variance 1 / fan-in, gains are near 1, biases
- * near 0. `threads` speeds up filling. */
+ * near 0. */
 ink_status ink_weights_create_synthetic(ink_weights **weights, ink_error *error);
 
 /* Like synthetic weights, but nothing is ever filled: `data` is NULL. For counting the tensors of a
@@ -47,7 +47,8 @@ void ink_weights_close(ink_weights *weights);
 ink_status ink_weights_get(ink_weights *weights, const char *name, const ink_shape *shape,
                            const ink_weight **weight, ink_error *error);
 
-/* The tensor called `name` in whatever shape and dtype, or NULL. Never creates one. */
+/* The tensor called `name` in whatever shape and dtype, or NULL. Never creates one. Its data are NULL if the
+ * file misaligns it and nobody asked for it by ink_weights_get. */
 const ink_weight *ink_weights_find(const ink_weights *weights, const char *name);
 
 /* All tensors in order of name. NULL past the end. */
