@@ -1,7 +1,7 @@
 /*
  * Every operation against what torch and diffusers compute (tests/golden/ops.safetensors, made by
  * tools/make_op_golden.py): for the plain-C reference, which defines the operations for everybody else, and
- * for the other backends of this build.
+ * for the CPU backend.
  *
  * A test records a few operations on tensors of the golden file, names the expected results, and runs them
  * through the public backend interface.
@@ -22,8 +22,8 @@ enum { most_checks = 4 };
 /* float32 results of float64 sums are off by half a unit in the last place; sums in float32 by some. */
 static const double reference_tolerance = 2e-7, backend_tolerance = 2e-6;
 /* Two of the 128 frequencies of torch's own exp are a unit in the last place off, which an angle of up to
- * 1000 radians magnifies. Leaving out a rounding costs 1e-5 and more. */
-static const double timestep_tolerance = 3e-6;
+ * 1000 radians magnifies to 1.7e-6. Leaving out one of the contract's roundings costs 3.8e-6 or more. */
+static const double timestep_tolerance = 2.5e-6;
 
 typedef struct golden {
     ink_weights *file;
@@ -151,14 +151,13 @@ static golden begin(void) {
     return t;
 }
 
-/* Runs what was recorded on every backend. */
+/* Runs what was recorded on both backends. */
 static void finish(golden *t) {
     ink_error error = {0};
     if (ink_graph_status(t->graph, &error) != INK_OK) fail_msg("%s", error.message);
     assert_true(t->n_checks > 0);
-    for (size_t i = 0; ink_backend_name(i); i++) {
-        run_on(t, ink_backend_name(i));
-    }
+    run_on(t, "reference");
+    run_on(t, "cpu");
     ink_graph_destroy(t->graph);
 }
 
