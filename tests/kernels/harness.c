@@ -146,15 +146,20 @@ static void connect(const trial *t, const variant *v, results *r, ink_tensor *in
     }
 }
 
+/* The inputs as they are when a program is compiled: only weights have data. */
+static void compile_time_inputs(const trial *t, ink_tensor *in) {
+    memcpy(in, t->in, sizeof t->in);
+    for (int i = 0; i < t->node->n_inputs; i++) {
+        if (!t->is_weight[t->node->inputs[i].id] || t->late_weights) in[i].data = NULL;
+    }
+}
+
 /* Runs a kernel once. False and a message if it could not run or touched the scratch memory's guards. */
 static bool run_kernel(trial *t, const ink_kernel *kernel, const variant *v, const void *prepared,
                        results *r) {
     ink_tensor in[INK_MAX_INPUTS], out[most_results], bare[INK_MAX_INPUTS];
     connect(t, v, r, in, out);
-    memcpy(bare, t->in, sizeof bare);
-    for (int i = 0; i < t->node->n_inputs; i++) {
-        if (!t->is_weight[t->node->inputs[i].id]) bare[i].data = NULL;
-    }
+    compile_time_inputs(t, bare);
     ink_pool *pool = t->subject->pools[v->pool];
     fenced scratch = {0};
     size_t bytes = 0;
@@ -179,10 +184,7 @@ static bool run_kernel(trial *t, const ink_kernel *kernel, const variant *v, con
 
 static bool prepare(trial *t, const ink_kernel *kernel, void **prepared) {
     ink_tensor in[INK_MAX_INPUTS];
-    memcpy(in, t->in, sizeof in);
-    for (int i = 0; i < t->node->n_inputs; i++) {
-        if (!t->is_weight[t->node->inputs[i].id] || t->late_weights) in[i].data = NULL;
-    }
+    compile_time_inputs(t, in);
     ink_error error = {0};
     size_t bytes = 0;
     if (!kernel->prepare || kernel->prepare(t->node, in, prepared, &bytes, &error) == INK_OK) return true;
