@@ -1,0 +1,112 @@
+#include "cli/options.h"
+
+enum {
+    generate = 1 << CLI_GENERATE,
+    inspect = 1 << CLI_INSPECT,
+    verify = 1 << CLI_VERIFY,
+    tokenize = 1 << CLI_TOKENIZE,
+    running = generate | inspect | verify, /* those that run a model */
+    every = running | tokenize
+};
+
+const cli_command_info cli_commands[cli_n_commands] = {
+    [CLI_GENERATE] =
+        {.name = "generate",
+         .synopsis = "-p TEXT [-o FILE] [options]",
+         .summary = "draw pictures from a prompt",
+         .details =
+             "Without -o the picture is output.png, or output-2.png, ... if that exists: nothing is "
+             "overwritten.\n"
+             "A file given with -o is replaced. In a batch %d in its name (or %03d: with zeros) is the "
+             "number\n"
+             "of the picture from 1; without it -1, -2, ... go before the ending. %% is a percent sign.\n"
+             "\n"
+             "The model is that of -m, else of the environment variable INKSTONE_MODEL, else the small one\n"
+             "that comes with inkstone. It is a folder in the Hugging Face layout, or org/name in the cache\n"
+             "of Hugging Face (HF_HUB_CACHE, HF_HOME). Its folder may carry defaults (inkstone.json).\n"},
+    [CLI_INSPECT] =
+        {.name = "inspect",
+         .synopsis = "[MODEL] [-p TEXT] [options]",
+         .summary = "show what a model consists of, and the range of its values",
+         .operand = "MODEL",
+         .details =
+             "With -p a few steps are run, and the range of values after each part of the transformer\n"
+             "is printed beside what the full 60-block model shows there. The exit status is 1 if a\n"
+             "value is not finite.\n"},
+    [CLI_VERIFY] =
+        {.name = "verify",
+         .synopsis = "--golden FILE [-m MODEL] [options]",
+         .summary = "compare what a model computes with golden tensors",
+         .details =
+             "Runs every stage whose tensors are in FILE. Latents and images of whole runs, where errors\n"
+             "accumulate, get ten times the tolerance; token ids, noise and a schedule of one step must\n"
+             "be equal. The exit status is 0 only if something was compared and nothing differs.\n"},
+    [CLI_TOKENIZE] =
+        {.name = "tokenize",
+         .synopsis = "[--tokenizer DIR] [--no-template]",
+         .summary = "print the token ids of each line of standard input",
+         .details = "Each line gives one JSON array. Only a newline ends a line; a carriage return or a NUL\n"
+                    "byte belongs to the text.\n"},
+};
+
+#define SIDE_HELP "in pixels, a multiple of 16 (default: the model's)"
+
+const cli_option cli_options[cli_n_options] = {
+    [CLI_OPTION_PROMPT] = {"prompt", 'p', CLI_TEXT, generate, "TEXT",
+                           .help = "what to draw; - reads it from standard input"},
+    [CLI_OPTION_PROBE_PROMPT] = {"prompt", 'p', CLI_TEXT, inspect, "TEXT",
+                                 .help = "run a few steps with this prompt and print the range of values"},
+    [CLI_OPTION_NEGATIVE_PROMPT] = {"negative-prompt", 'n', CLI_TEXT, generate | inspect, "TEXT",
+                                    .help = "what to stay away from (default: the model's)"},
+    [CLI_OPTION_WIDTH] = {"width", 'W', CLI_INTEGER, generate | inspect, "N", .min = 1, .max = 8192,
+                          .help = "width " SIDE_HELP},
+    [CLI_OPTION_HEIGHT] = {"height", 'H', CLI_INTEGER, generate | inspect, "N", .min = 1, .max = 8192,
+                           .help = "height " SIDE_HELP},
+    [CLI_OPTION_SIZE] = {"size", 0, CLI_SIZE, generate | inspect, "WxH", .min = 1, .max = 8192,
+                         .help = "width and height in one, such as 512x768"},
+    [CLI_OPTION_STEPS] = {"steps", 0, CLI_INTEGER, generate, "N", .min = 1, .max = 1000,
+                          .help = "denoising steps, 1 to 1000; goes before --preset (default: the model's)"},
+    [CLI_OPTION_PROBE_STEPS] = {"steps", 0, CLI_INTEGER, inspect, "N", .min = 1, .max = 1000,
+                                .help = "denoising steps to run with -p (default 3)"},
+    [CLI_OPTION_PRESET] = {"preset", 0, CLI_CHOICE, generate, "NAME",
+                           .choices = "quality balanced fast preview",
+                           .help = "steps by name: quality 20, balanced 10, fast 8, preview 6"},
+    [CLI_OPTION_GUIDANCE] = {"guidance", 'g', CLI_NUMBER, generate | inspect, "X",
+                             .aliases = {"cfg-scale", "true-cfg-scale"}, .min = 0, .max = 100,
+                             .help = "how strongly to follow the prompt; above 1 each step costs twice\n"
+                                     "(default: the model's, usually 4)"},
+    [CLI_OPTION_SEED] = {"seed", 0, CLI_INTEGER, generate | inspect, "N", .min = INT64_MIN, .max = INT64_MAX,
+                         .help = "seed of the noise; a negative one, or none, is drawn by lot"},
+    [CLI_OPTION_NOISE] = {"noise", 0, CLI_CHOICE, generate | inspect, "TYPE", .choices = "f32 bf16",
+                          .help = "which torch.randn the noise equals: of float32 (default) or bfloat16"},
+    [CLI_OPTION_BATCH] = {"batch", 'b', CLI_INTEGER, generate, "N", .aliases = {"batch-count"}, .min = 1,
+                          .max = 64, .help = "pictures to draw, with seed, seed + 1, ... (1 to 64)"},
+    [CLI_OPTION_OUTPUT] = {"output", 'o', CLI_FILE, generate, "FILE",
+                           .help = "PNG file to write; - writes it to standard output"},
+    [CLI_OPTION_NO_METADATA] = {"no-metadata", 0, CLI_SWITCH, generate,
+                                .help = "leave prompt and settings out of the PNG"},
+    [CLI_OPTION_BLOCKS] = {"blocks", 0, CLI_TEXT, inspect, "LIST",
+                           .help = "blocks to show, such as 0,10-12,59; all (default) or none"},
+    [CLI_OPTION_JSON] = {"json", 0, CLI_SWITCH, inspect, .help = "print JSON instead of tables"},
+    [CLI_OPTION_GOLDEN] = {"golden", 0, CLI_FILE, verify, "FILE",
+                           .help = "safetensors file with the golden tensors"},
+    [CLI_OPTION_TOLERANCE] = {"tolerance", 0, CLI_NUMBER, verify, "X", .min = 0, .max = 1000,
+                              .help = "largest relative L2 error that passes (default 1e-5)"},
+    [CLI_OPTION_TOKENIZER] = {"tokenizer", 0, CLI_FOLDER, tokenize, "DIR",
+                              .help = "folder of the tokenizer, or of a model (default: the model's)"},
+    [CLI_OPTION_NO_TEMPLATE] = {"no-template", 0, CLI_SWITCH, tokenize,
+                                .help = "the line alone, not inside the prompt template"},
+    [CLI_OPTION_MODEL] = {"model", 'm', CLI_FOLDER, running, "MODEL",
+                          .help = "model folder, or org/name in the Hugging Face cache"},
+    [CLI_OPTION_SYNTHETIC] = {"synthetic", 0, CLI_SWITCH, generate | inspect,
+                              .help = "made-up weights: needs only the model's configuration (to measure)"},
+    [CLI_OPTION_BACKEND] = {"backend", 0, CLI_TEXT, running, "NAME",
+                            .help = "what computes; the names are in 'inkstone version'"},
+    [CLI_OPTION_CPU_LEVEL] = {"cpu-level", 0, CLI_CHOICE, running, "NAME", .choices = "scalar avx2 avx512",
+                              .help = "highest instruction set to use (default: the best there is)"},
+    [CLI_OPTION_THREADS] = {"threads", 't', CLI_INTEGER, running, "N", .min = 0, .max = 1024,
+                            .help = "threads of the CPU (default 0: one per processor)"},
+    [CLI_OPTION_QUIET] = {"quiet", 'q', CLI_SWITCH, running, .help = "print nothing but errors and results"},
+    [CLI_OPTION_VERBOSE] = {"verbose", 'v', CLI_SWITCH, running, .help = "print more about what is done"},
+    [CLI_OPTION_HELP] = {"help", 'h', CLI_SWITCH, every, .help = "print this and do nothing"},
+};
