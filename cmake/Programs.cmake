@@ -1,0 +1,71 @@
+# Programs that are made from folders: benchmarks, fuzz targets, tests. In each folder, every file with the
+# folder's prefix (bench_, fuzz_, test_) becomes a program, and the other files are linked to each of them.
+
+function(ink_add_program name source helpers)
+  add_executable(${name} ${source} ${helpers})
+  target_link_libraries(${name} PRIVATE inkstone_internal)
+  target_include_directories(${name} PRIVATE ${CMAKE_CURRENT_SOURCE_DIR}/tests)
+  target_compile_definitions(${name} PRIVATE INK_SOURCE_DIR="${CMAKE_CURRENT_SOURCE_DIR}")
+endfunction()
+
+# Sets `programs` and `helpers` to the files of a folder.
+macro(ink_split_folder folder prefix)
+  file(GLOB programs CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${folder}/${prefix}*.c)
+  file(GLOB helpers CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${folder}/*.c)
+  if(programs)
+    list(REMOVE_ITEM helpers ${programs})
+  endif()
+endmacro()
+
+function(ink_add_benchmarks)
+  ink_split_folder(bench bench_)
+  foreach(source IN LISTS programs)
+    cmake_path(GET source STEM name)
+    ink_add_program(${name} ${source} "${helpers}")
+    set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR}/bench)
+  endforeach()
+endfunction()
+
+function(ink_add_fuzz_targets)
+  if(NOT CMAKE_C_COMPILER_ID MATCHES "Clang")
+    message(FATAL_ERROR "fuzz targets need clang's libFuzzer; configure with the preset 'fuzz'")
+  endif()
+  # The fuzzer must see which branches of the library an input takes.
+  target_compile_options(ink_compiler INTERFACE -fsanitize=fuzzer-no-link)
+  ink_split_folder(tests/fuzz fuzz_)
+  foreach(source IN LISTS programs)
+    cmake_path(GET source STEM name)
+    ink_add_program(${name} ${source} "${helpers}")
+    target_link_options(${name} PRIVATE -fsanitize=fuzzer)
+    set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR}/fuzz)
+  endforeach()
+endfunction()
+
+function(ink_add_tests)
+  enable_testing()
+  foreach(folder unit kernels api fault golden)
+    ink_split_folder(tests/${folder} test_)
+    foreach(source IN LISTS programs)
+      cmake_path(GET source STEM name)
+      ink_add_program(${name} ${source} "${helpers}")
+      target_link_libraries(${name} PRIVATE PkgConfig::CMOCKA)
+      set_target_properties(${name} PROPERTIES
+        RUNTIME_OUTPUT_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR}/tests/${folder})
+      string(REGEX REPLACE "^test_" "" label ${name})
+      add_test(NAME ${folder}.${label} COMMAND ${name})
+      set_tests_properties(${folder}.${label} PROPERTIES LABELS ${folder} TIMEOUT 900 SKIP_RETURN_CODE 77)
+    endforeach()
+  endforeach()
+  # Shell tests: the command as a user runs it, and the checks of the tree.
+  foreach(folder e2e structure)
+    file(GLOB scripts CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/tests/${folder}/test_*.sh)
+    foreach(script IN LISTS scripts)
+      cmake_path(GET script STEM name)
+      string(REGEX REPLACE "^test_" "" label ${name})
+      add_test(NAME ${folder}.${label} COMMAND sh ${script})
+      set_tests_properties(${folder}.${label} PROPERTIES LABELS ${folder} TIMEOUT 900 SKIP_RETURN_CODE 77
+        ENVIRONMENT "INKSTONE=$<TARGET_FILE:inkstone_command>;INK_SOURCE_DIR=${CMAKE_CURRENT_SOURCE_DIR};\
+INK_LIBRARY=$<TARGET_FILE:inkstone>")
+    endforeach()
+  endforeach()
+endfunction()
