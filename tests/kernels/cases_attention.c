@@ -95,14 +95,16 @@ static double length_of(const trial *t, int input, int64_t row, int64_t head) {
     return sqrt(squares);
 }
 
-/* The longest key, or the largest value, of one head in a segment. */
+/* The longest key, or the largest value, of one head in a segment. Those that are not finite do not count: if
+ * the result is finite, it does not depend on them. */
 static double largest(const trial *t, const ink_segment *segment, int which, int64_t head) {
     const int64_t d = t->node->params.attention.head_dim;
     double most = 0;
     for (int s = 0; s < t->node->params.attention.streams; s++) {
         const int input = 3 * s + which;
         for (int64_t r = segment->begin[s]; r < segment->begin[s] + segment->length[s]; r++) {
-            if (which == 1) most = fmax(most, length_of(t, input, r, head));
+            const double length = which == 1 ? length_of(t, input, r, head) : 0;
+            if (isfinite(length)) most = fmax(most, length);
             for (int64_t i = 0; which == 2 && i < d; i++) {
                 const double x = fabs(x_at(t, input, r * columns_of(&t->in[input]) + head * d + i));
                 if (isfinite(x)) most = fmax(most, x);
