@@ -36,9 +36,13 @@ target_compile_options(ink_compiler INTERFACE
   $<$<BOOL:${INK_WERROR}>:-Werror>)
 
 if(INK_SANITIZE)
-  target_compile_options(ink_compiler INTERFACE -fsanitize=${INK_SANITIZE} -fno-omit-frame-pointer
-    $<$<STREQUAL:${INK_SANITIZE},address$<COMMA>undefined>:-fno-sanitize-recover=all>)
+  target_compile_options(ink_compiler INTERFACE
+    -fsanitize=${INK_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
   target_link_options(ink_link INTERFACE -fsanitize=${INK_SANITIZE})
+endif()
+if(INK_FUZZ)
+  # The fuzzer must see which branches of the library an input takes.
+  target_compile_options(ink_compiler INTERFACE -fsanitize=fuzzer-no-link)
 endif()
 
 # The pictures must not depend on what the compiler makes of a * b + c: contraction is off, except in the CPU

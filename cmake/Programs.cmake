@@ -17,6 +17,18 @@ macro(ink_split_folder folder prefix)
   endif()
 endmacro()
 
+# Examples see only the public header.
+function(ink_add_examples)
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/examples/*.c)
+  foreach(source IN LISTS sources)
+    cmake_path(GET source STEM name)
+    add_executable(example_${name} ${source})
+    target_link_libraries(example_${name} PRIVATE inkstone ink_compiler)
+    set_target_properties(example_${name} PROPERTIES
+      OUTPUT_NAME ${name} RUNTIME_OUTPUT_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR}/examples)
+  endforeach()
+endfunction()
+
 function(ink_add_benchmarks)
   ink_split_folder(bench bench_)
   foreach(source IN LISTS programs)
@@ -30,19 +42,17 @@ function(ink_add_fuzz_targets)
   if(NOT CMAKE_C_COMPILER_ID MATCHES "Clang")
     message(FATAL_ERROR "fuzz targets need clang's libFuzzer; configure with the preset 'fuzz'")
   endif()
-  # The fuzzer must see which branches of the library an input takes.
-  target_compile_options(ink_compiler INTERFACE -fsanitize=fuzzer-no-link)
   ink_split_folder(tests/fuzz fuzz_)
   foreach(source IN LISTS programs)
     cmake_path(GET source STEM name)
     ink_add_program(${name} ${source} "${helpers}")
+    target_compile_options(${name} PRIVATE -Wno-missing-prototypes) # LLVMFuzzerTestOneInput has no header
     target_link_options(${name} PRIVATE -fsanitize=fuzzer)
     set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR}/fuzz)
   endforeach()
 endfunction()
 
 function(ink_add_tests)
-  enable_testing()
   foreach(folder unit kernels api fault golden)
     ink_split_folder(tests/${folder} test_)
     foreach(source IN LISTS programs)
@@ -64,8 +74,8 @@ function(ink_add_tests)
       string(REGEX REPLACE "^test_" "" label ${name})
       add_test(NAME ${folder}.${label} COMMAND sh ${script})
       set_tests_properties(${folder}.${label} PROPERTIES LABELS ${folder} TIMEOUT 900 SKIP_RETURN_CODE 77
-        ENVIRONMENT "INKSTONE=$<TARGET_FILE:inkstone_command>;INK_SOURCE_DIR=${CMAKE_CURRENT_SOURCE_DIR};\
-INK_LIBRARY=$<TARGET_FILE:inkstone>")
+        ENVIRONMENT "INKSTONE=$<TARGET_FILE:inkstone_cli>;INK_SOURCE_DIR=${CMAKE_CURRENT_SOURCE_DIR};\
+INK_LIBRARY=$<TARGET_FILE:inkstone>;INK_SANITIZE=${INK_SANITIZE}")
     endforeach()
   endforeach()
 endfunction()
