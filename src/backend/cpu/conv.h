@@ -23,7 +23,7 @@ enum {
 typedef struct conv_job {
     const float *x, *zeros, *panels, *bias; /* bias is nullable */
     float *out;
-    int64_t in_y, in_x, inputs;   /* Y, X, I */
+    int64_t in_y, in_x, inputs; /* Y, X, I */
     int64_t out_y, out_x, outputs;
     int64_t kernel_x, taps;
     int64_t stride, upsample, pad_top, pad_left;
@@ -107,9 +107,9 @@ static int64_t conv_point(const conv_job *job, conv_thread *own, int64_t y, int6
             const int64_t from_x = (x + p % width) * job->stride + t % job->kernel_x - job->pad_left;
             const bool inside = from_y >= 0 && from_y < job->in_y * job->upsample && from_x >= 0 &&
                                 from_x < job->in_x * job->upsample;
-            rows[p] = inside ? job->x + (from_y / job->upsample * job->in_x + from_x / job->upsample) *
-                                            job->inputs
-                             : job->zeros;
+            rows[p] =
+                inside ? job->x + (from_y / job->upsample * job->in_x + from_x / job->upsample) * job->inputs
+                       : job->zeros;
         }
     }
     return height * width;
@@ -121,8 +121,8 @@ static void conv_tile(void *context, int64_t task, int thread) {
     const conv_job *job = context;
     conv_thread *own = (conv_thread *)(void *)(job->threads + (size_t)thread * conv_thread_bytes(job->taps));
     const int64_t tile = task / job->output_blocks, block = task % job->output_blocks;
-    const int64_t pixels = conv_point(job, own, tile / job->tiles_x * CONV_TILE_Y,
-                                      tile % job->tiles_x * CONV_TILE_X);
+    const int64_t pixels =
+        conv_point(job, own, tile / job->tiles_x * CONV_TILE_Y, tile % job->tiles_x * CONV_TILE_X);
     const int64_t end = smaller((block + 1) * CONV_OUTPUTS, job->outputs);
     const int64_t together = job->inputs < CONV_DEPTH ? CONV_DEPTH / job->inputs : 1;
     for (int64_t column = block * CONV_OUTPUTS; column < end; column += TILE_COLUMNS) {
@@ -182,12 +182,10 @@ static void conv_run(const ink_kernel_args *args) {
         job.bias = bias_f32;
     }
     if (args->prepared) {
-        job.zeros =
-            (const float *)(const void *)((const char *)args->prepared + conv_skip(args->prepared));
+        job.zeros = (const float *)(const void *)((const char *)args->prepared + conv_skip(args->prepared));
     } else {
         const int threads = ink_pool_threads(args->pool);
-        float *packed =
-            (float *)(void *)(job.threads + (size_t)threads * conv_thread_bytes(job.taps));
+        float *packed = (float *)(void *)(job.threads + (size_t)threads * conv_thread_bytes(job.taps));
         conv_pack(packed, w);
         job.zeros = packed;
     }

@@ -33,8 +33,8 @@ typedef struct linear_job {
     int64_t rows, inputs, outputs; /* M, K, N */
     const float *bias;             /* widened; nullable */
     ink_activation activation;
-    float *packed; /* [stage blocks of rows][depth blocks][row][LINEAR_PITCH] */
-    char *threads; /* [threads][linear_thread_bytes()] */
+    float *packed;                 /* [stage blocks of rows][depth blocks][row][LINEAR_PITCH] */
+    char *threads;                 /* [threads][linear_thread_bytes()] */
     int64_t stage_row, stage_rows; /* rows being worked on */
     int64_t row_blocks, column_blocks;
 } linear_job;
@@ -114,8 +114,7 @@ static void linear_strip(const linear_job *job, linear_thread *own, int64_t row,
 /* Task: one block of rows and one of columns; rows vary fastest, so that threads share W. */
 static void linear_block(void *context, int64_t task, int thread) {
     const linear_job *job = context;
-    linear_thread *own =
-        (linear_thread *)(void *)(job->threads + (size_t)thread * linear_thread_bytes());
+    linear_thread *own = (linear_thread *)(void *)(job->threads + (size_t)thread * linear_thread_bytes());
     const int64_t block = task % job->row_blocks, column_block = task / job->row_blocks;
     const int64_t row = job->stage_rows * block / job->row_blocks;
     const int64_t rows = job->stage_rows * (block + 1) / job->row_blocks - row;

@@ -1,7 +1,7 @@
 /*
- * Matrix products with few rows: bound by reading W, which therefore is read once, in its own order. Four rows
- * of W meet two rows of x at a time; the lanes of eight vectors are the partial sums. A piece of W that several
- * pairs of x rows need stays in the L1 cache, so their sums are kept between pieces.
+ * Matrix products with few rows: bound by reading W, which therefore is read once, in its own order. Four
+ * rows of W meet two rows of x at a time; the lanes of eight vectors are the partial sums. A piece of W that
+ * several pairs of x rows need stays in the L1 cache, so their sums are kept between pieces.
  */
 #ifndef INK_BACKEND_CPU_LINEAR_DOT_H
 #define INK_BACKEND_CPU_LINEAR_DOT_H

@@ -5,6 +5,7 @@
 #define INK_BACKEND_CPU_PACK_H
 
 #include "backend/cpu/tile.h"
+#include "backend/cpu/vector_math.h"
 
 /* Scratch memory is handed out in pieces that begin on a cache line. */
 enum { CACHE_LINE = 64, FLOATS_PER_LINE = 16 };
@@ -44,9 +45,8 @@ INLINE void transpose_8x8(float *panel, int64_t stride, const void *const *rows,
             r[j] = _mm256_loadu_ps((const float *)(const void *)p);
         } else {
             const __m128i half = _mm_loadu_si128((const __m128i *)(const void *)p);
-            r[j] = dtype == INK_F16
-                       ? _mm256_cvtph_ps(half)
-                       : _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(half), 16));
+            r[j] = dtype == INK_F16 ? _mm256_cvtph_ps(half)
+                                    : _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(half), 16));
         }
     }
     UNROLL for (int j = 0; j < 8; j += 2) {

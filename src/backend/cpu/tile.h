@@ -4,8 +4,8 @@
  *   out[r][0 .. n) (+)= sum over taps t and depth k of rows[t][r][k] * panel[t * depth + k][0 .. n)
  *
  * Up to TILE_ROWS x TILE_COLUMNS accumulators stay in registers. Rows and outputs are reached through
- * pointers, so that a row may be a row of a packed matrix, a pixel of a picture or a row of softmax weights; a
- * panel is a packed strip of the other matrix, one vector group per k. Each call sums from zero and adds to
+ * pointers, so that a row may be a row of a packed matrix, a pixel of a picture or a row of softmax weights;
+ * a panel is a packed strip of the other matrix, one vector group per k. Each call sums from zero and adds to
  * the output once: long sums become sums of partial sums, which loses less.
  */
 #ifndef INK_BACKEND_CPU_TILE_H
@@ -30,8 +30,8 @@ typedef struct tile_product {
     int64_t panel_stride;
     float *const *out; /* [n_rows] */
     int64_t out_column;
-    int columns;       /* 1 ... TILE_COLUMNS; the panel has them rounded up to whole vectors */
-    bool accumulate;   /* add to out instead of setting it */
+    int columns;     /* 1 ... TILE_COLUMNS; the panel has them rounded up to whole vectors */
+    bool accumulate; /* add to out instead of setting it */
 } tile_product;
 
 /* rows: [taps][rows_stride]; out: [m], first column included. */
