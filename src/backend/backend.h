@@ -25,9 +25,11 @@ typedef struct ink_run_control {
 typedef struct ink_backend_options {
     int threads;           /* 0: one per processor */
     const char *cpu_level; /* NULL, "scalar", "avx2", "avx512" */
+    const char *precision; /* of activations: "f32", "bf16"; NULL: the backend's own choice */
+    const char *fused_modulate; /* norm, scale and shift as one kernel: "auto", "on", "off"; NULL: auto */
 } ink_backend_options;
 
-/* The functions that a backend fills in. All pointers are required. */
+/* The functions that a backend fills in. All pointers are required, except where NULL is said to be allowed. */
 typedef struct ink_backend_api {
     const char *name;
     bool synchronous; /* runs are finished when `run` returns: reading a buffer costs no wait */
@@ -42,6 +44,12 @@ typedef struct ink_backend_api {
     ink_status (*bind)(ink_program *, const char *slot, ink_buffer *, ink_error *);
     ink_status (*run)(ink_program *, int64_t step, const ink_run_control *, ink_error *);
     size_t (*program_bytes)(const ink_program *); /* arena, scratch and packed weights */
+    /* NULL if synchronous. Starts computing what was recorded by runs; does not wait for it. */
+    ink_status (*submit)(ink_program *, ink_error *);
+    /* NULL if synchronous. How many of the program's runs are known to be finished; does not wait. */
+    int64_t (*finished)(ink_program *);
+    /* Nullable. A sentence about an option that has no effect here, or NULL. Owned by the backend. */
+    const char *(*note)(const ink_backend *);
 } ink_backend_api;
 
 /* A backend's own structs begin with these. */
