@@ -45,8 +45,8 @@ static ink_status open_regular(const char *path, int *descriptor, size_t *bytes,
 
 ink_status ink_file_map_open(const char *path, ink_file_map *map, ink_error *error) {
     *map = (ink_file_map){0};
-    int fd;
-    size_t bytes;
+    int fd = -1;
+    size_t bytes = 0;
     INK_TRY(open_regular(path, &fd, &bytes, error));
     ink_status status = INK_OK;
     if (bytes > 0) {
@@ -99,8 +99,8 @@ static ink_status read_up_to(int fd, const char *path, char *text, size_t size, 
 ink_status ink_file_read(const char *path, size_t limit, char **text, size_t *bytes, ink_error *error) {
     *text = NULL;
     *bytes = 0;
-    int fd;
-    size_t size;
+    int fd = -1;
+    size_t size = 0;
     INK_TRY(open_regular(path, &fd, &size, error));
     ink_status status;
     char *buffer = NULL;
