@@ -8,7 +8,7 @@ equal whatever versions of PCRE2 and utf8proc Inkstone is built with.
 Usage: make_unicode_tables.py > src/text/unicode_tables.c   (needs tokenizers; then run clang-format)
 """
 import tokenizers
-from tokenizers import Regex, normalizers, pre_tokenizers
+from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers
 
 CODES = [c for c in range(0x110000) if not 0xD800 <= c <= 0xDFFF]
 YPOGEGRAMMENI = "\u0345"  # combining class 240, the highest there is
@@ -22,6 +22,14 @@ def members(pattern):
         for piece, _ in split.pre_tokenize_str("".join(map(chr, CODES[i:i + 4096]))):
             found.difference_update(map(ord, piece))
     return found
+
+
+def parts_of_words():
+    """Code points that an added token with single_word may not stand beside."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.add_tokens([AddedToken("!", single_word=True)])
+    encodings = tokenizer.encode_batch([chr(c) + "!" for c in CODES])
+    return {c for c, encoding in zip(CODES, encodings) if c != ord("!") and not encoding.ids}
 
 
 def active_in_nfc():
@@ -67,6 +75,7 @@ def main():
     print("/* General category L */\n" + table("letters", members(r"\p{L}")))
     print("/* General category N */\n" + table("numbers", members(r"\p{N}")))
     print("/* Property White_Space */\n" + table("spaces", members(r"\s")))
+    print("/* What a token of a single word may not stand beside */\n" + table("words", parts_of_words()))
     print("/* Decomposed, reordered or composed with the character before by NFC */\n"
           + table("nfc_active", active_in_nfc()), end="")
 

@@ -5,8 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <utf8proc.h>
-
 ink_status ink_added_add(ink_added *set, const ink_added_token *token, ink_error *error) {
     if (set->count == set->capacity) {
         const size_t capacity = 2 * set->capacity + 32;
@@ -89,34 +87,10 @@ const ink_added_token *ink_added_find(const ink_added *set, const char *content,
     return token && token->bytes == bytes ? token : NULL;
 }
 
-/* What \w matches in Rust's regex: Alphabetic, Mark, Decimal_Number, Connector_Punctuation, Join_Control. */
-static bool is_word(uint32_t code) {
-    switch (utf8proc_category((utf8proc_int32_t)code)) {
-    case UTF8PROC_CATEGORY_LU:
-    case UTF8PROC_CATEGORY_LL:
-    case UTF8PROC_CATEGORY_LT:
-    case UTF8PROC_CATEGORY_LM:
-    case UTF8PROC_CATEGORY_LO:
-    case UTF8PROC_CATEGORY_MN:
-    case UTF8PROC_CATEGORY_MC:
-    case UTF8PROC_CATEGORY_ME:
-    case UTF8PROC_CATEGORY_ND:
-    case UTF8PROC_CATEGORY_NL:
-    case UTF8PROC_CATEGORY_PC:
-        return true;
-    default:
-        break;
-    }
-    const bool joins = code == 0x200C || code == 0x200D;
-    const bool circled_letter = (code >= 0x24B6 && code <= 0x24E9) || (code >= 0x1F130 && code <= 0x1F149) ||
-                                (code >= 0x1F150 && code <= 0x1F169) || (code >= 0x1F170 && code <= 0x1F189);
-    return joins || circled_letter || ink_code_in(&ink_letters, code);
-}
-
 static bool is_alone(const ink_added_walk *walk, size_t begin, size_t end) {
     size_t before = begin, behind = end;
-    return (begin == 0 || !is_word(ink_utf8_previous(walk->text, &before))) &&
-           (end == walk->bytes || !is_word(ink_utf8_next(walk->text, &behind)));
+    return (begin == 0 || !ink_code_in(&ink_words, ink_utf8_previous(walk->text, &before))) &&
+           (end == walk->bytes || !ink_code_in(&ink_words, ink_utf8_next(walk->text, &behind)));
 }
 
 /* The begin of the white space before text[at), not before `limit`. */
@@ -151,14 +125,17 @@ void ink_added_next(ink_added_walk *walk, ink_added_piece *piece) {
         walk->at = end;
         if (token->single_word && !is_alone(walk, begin, end)) continue;
         if (token->lstrip) begin = space_before(walk, begin, walk->kept);
+        if (token->lstrip && begin < walk->kept) begin = walk->kept;
         if (token->rstrip) end = space_behind(walk, end);
-        /* White space that a token took may hold the begin of the next one. */
+        /* The last token may have taken white space in which this one lies. Where the reference gives such a
+         * token nevertheless, it must be given: ids are to be equal. */
+        if (begin >= end) continue;
         piece->bytes = begin > walk->kept ? begin - walk->kept : 0;
         piece->id = token->id;
         walk->kept = end;
         return;
     }
-    piece->bytes = walk->bytes > walk->kept ? walk->bytes - walk->kept : 0;
+    piece->bytes = walk->bytes - walk->kept;
     piece->id = -1;
     walk->kept = walk->bytes;
 }

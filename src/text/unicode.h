@@ -27,7 +27,7 @@ typedef struct ink_code_set {
     size_t count;
 } ink_code_set;
 
-extern const ink_code_set ink_letters, ink_numbers, ink_spaces, ink_nfc_active;
+extern const ink_code_set ink_letters, ink_numbers, ink_spaces, ink_words, ink_nfc_active;
 
 bool ink_code_in(const ink_code_set *set, uint32_t code);
 
