@@ -13,6 +13,9 @@ if(NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
   set(CMAKE_BUILD_TYPE Release CACHE STRING "Release, Debug, RelWithDebInfo" FORCE)
 endif()
 
+# Most of the library is not worth more than -O2; the kernels ask for more below.
+set(CMAKE_C_FLAGS_RELEASE "-O2 -DNDEBUG")
+
 if(NOT CMAKE_C_COMPILER_ID MATCHES "GNU|Clang")
   message(FATAL_ERROR "Inkstone is written for gcc and clang; this compiler is ${CMAKE_C_COMPILER_ID}. "
     "Choose one with CC=gcc or CC=clang in the environment.")
@@ -50,7 +53,9 @@ endif()
 # they are reached after the processor was asked.
 function(ink_kernel_flags)
   foreach(source IN LISTS INK_SOURCES)
-    if(NOT source MATCHES "/src/backend/cpu/")
+    if(source MATCHES "/src/backend/cpu/")
+      set_property(SOURCE ${source} APPEND PROPERTY COMPILE_OPTIONS -fno-math-errno $<$<CONFIG:Release>:-O3>)
+    else()
       set_property(SOURCE ${source} APPEND PROPERTY COMPILE_OPTIONS -ffp-contract=off)
     endif()
   endforeach()
