@@ -1,6 +1,9 @@
 #include "backend/backend.h"
 
 #include "backend/cpu/cpu.h"
+#ifdef INK_HAVE_MLX
+#include "backend/mlx/mlx.h"
+#endif
 #include "backend/reference/reference.h"
 
 #include <inttypes.h>
@@ -11,6 +14,9 @@ static const struct {
     ink_status (*create)(const ink_backend_options *, ink_backend **, ink_error *);
 } backends[] = {
     {"cpu", ink_cpu_backend_create},
+#ifdef INK_HAVE_MLX
+    {"mlx", ink_mlx_backend_create},
+#endif
     {"reference", ink_reference_backend_create},
 };
 
