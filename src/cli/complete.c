@@ -29,12 +29,18 @@ static void print_commands(const char *separator) {
     printf("help%sversion", separator);
 }
 
-/* The first line of the help, without quotes and brackets that a shell would take for its own. */
-static void print_summary(const char *help) {
+/* The first line of the help inside single quotes, where `apostrophe` stands for one. Brackets would end what
+ * zsh takes for the description. */
+static void print_summary(const char *help, const char *apostrophe) {
     for (; *help && *help != '\n'; help++) {
-        if (!strchr("'[]\\:", *help)) putchar(*help);
+        if (*help == '\'')
+            fputs(apostrophe, stdout);
+        else if (!strchr("[]\\", *help))
+            putchar(*help);
     }
 }
+
+static const char zsh_apostrophe[] = "'\\''", fish_apostrophe[] = "\\'";
 
 /* ------------------------------------------------------------------------------------------------------------
  * bash
@@ -55,8 +61,10 @@ static void bash_value(cli_command command, const cli_option *o, const char *nam
         printf(") compopt -o filenames; COMPREPLY=($(compgen -f -- \"$cur\")) ;;\n");
     else if (o->kind == CLI_FOLDER)
         printf(") compopt -o filenames; COMPREPLY=($(compgen -d -- \"$cur\")) ;;\n");
+    else if (o->choices)
+        printf(") COMPREPLY=($(compgen -W '%s' -- \"$cur\")) ;;\n", o->choices);
     else
-        printf(") COMPREPLY=($(compgen -W '%s' -- \"$cur\")) ;;\n", o->choices ? o->choices : "");
+        printf(") ;;\n");
 }
 
 static void complete_bash(void) {
@@ -77,6 +85,8 @@ static void complete_bash(void) {
     printf("_inkstone() {\n"
            "  local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}\n"
            "  COMPREPLY=()\n"
+           "  if [[ $cur == = ]]; then cur=; fi\n"
+           "  if [[ $prev == = ]]; then prev=${COMP_WORDS[COMP_CWORD-2]}; fi\n"
            "  if ((COMP_CWORD == 1)); then\n"
            "    COMPREPLY=($(compgen -W '");
     print_commands(" ");
@@ -105,13 +115,13 @@ static void zsh_option(cli_command command, const cli_option *o, const char *nam
     (void)command;
     const char *joint = o->kind == CLI_SWITCH ? "" : "=";
     printf("    '--%s%s[", name, joint);
-    print_summary(o->help);
+    print_summary(o->help, zsh_apostrophe);
     printf("]");
     zsh_value(o);
     printf("' \\\n");
     if (name != o->name || !o->letter) return;
     printf("    '-%c%s[", o->letter, o->kind == CLI_SWITCH ? "" : "+");
-    print_summary(o->help);
+    print_summary(o->help, zsh_apostrophe);
     printf("]");
     zsh_value(o);
     printf("' \\\n");
@@ -127,7 +137,7 @@ static void complete_zsh(void) {
     printf("_inkstone() {\n  local -a commands\n  commands=(\n");
     for (int c = 0; c < cli_n_commands; c++) {
         printf("    '%s:", cli_commands[c].name);
-        print_summary(cli_commands[c].summary);
+        print_summary(cli_commands[c].summary, zsh_apostrophe);
         printf("'\n");
     }
     printf("    'help:what there is'\n    'version:version and backends'\n  )\n"
@@ -157,7 +167,7 @@ static void fish_option(cli_command command, const cli_option *o, const char *na
     else if (o->kind != CLI_SWITCH)
         printf(" -x");
     printf(" -d '");
-    print_summary(o->help);
+    print_summary(o->help, fish_apostrophe);
     printf("'\n");
 }
 
@@ -167,7 +177,7 @@ static void complete_fish(void) {
            "fish");
     for (int c = 0; c < cli_n_commands; c++) {
         printf("complete -c inkstone -n __fish_use_subcommand -a %s -d '", cli_commands[c].name);
-        print_summary(cli_commands[c].summary);
+        print_summary(cli_commands[c].summary, fish_apostrophe);
         printf("'\n");
     }
     printf("complete -c inkstone -n __fish_use_subcommand -a help -d 'what there is'\n"

@@ -86,7 +86,8 @@ static bool describe(drawing *d) {
     m->prompt = cli_valid_utf8(d->prompt);
     m->negative_prompt = negative ? cli_valid_utf8(negative) : NULL;
     m->model = name ? cli_valid_utf8(name) : NULL;
-    m->backend = ink_model_backend(d->model);
+    const char *backend = d->arguments->text[CLI_OPTION_BACKEND];
+    m->backend = backend ? backend : ink_backend_name(0);
     m->noise = d->request.noise == INK_NOISE_BF16 ? "bf16" : "f32";
     m->synthetic = d->arguments->given[CLI_OPTION_SYNTHETIC];
     m->steps = d->result->steps;

@@ -11,7 +11,7 @@ typedef struct cli_metadata {
     char *prompt;          /* valid UTF-8 */
     char *negative_prompt; /* valid UTF-8; NULL: it had no part in the picture */
     char *model;           /* valid UTF-8 */
-    const char *backend;   /* as ink_model_backend says it */
+    const char *backend;   /* its name */
     const char *noise;     /* "f32" or "bf16" */
     bool synthetic;
     int steps;
