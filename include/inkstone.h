@@ -92,13 +92,17 @@ typedef struct ink_model_options {
     size_t struct_size;
     const char *path;      /* a folder in the Hugging Face layout, or "org/name" to be found in hub_cache */
     const char *hub_cache; /* the Hugging Face cache folder (usually ~/.cache/huggingface/hub); NULL: none */
-    const char *backend;   /* "cpu", "reference"; NULL: the preferred one */
+    const char *backend;   /* "cpu", "mlx", "reference", as ink_backend_name says; NULL: the preferred one */
     int threads;           /* worker threads of the CPU; 0: one per processor; at most 1024 */
     const char
         *cpu_level; /* cap on the instruction set: "scalar", "avx2", "avx512"; NULL: the best there is */
     bool synthetic; /* ignore weight files; fill weights from a counter-based generator (for measuring) */
     ink_log_fn log; /* nullable */
     void *log_user; /* handed to log */
+    const char *precision; /* of what is computed: "f32", "bf16"; NULL: the backend's own choice (mlx on
+                              Metal: bf16; elsewhere f32). cpu and reference know f32 alone */
+    const char *
+        fused_modulate; /* norm, scale and shift as one Metal kernel (mlx): "auto", "on", "off"; NULL: auto */
 } ink_model_options;
 
 INK_API void ink_model_options_init(ink_model_options *options);
@@ -181,6 +185,8 @@ typedef struct ink_request {
     ink_progress_fn on_progress; /* nullable */
     ink_cancel_fn should_cancel; /* nullable */
     void *user;                  /* handed to both */
+    int progress_every; /* backends that compute while the program goes on (mlx) report, and can be stopped,
+                           every so many steps, 1 to 1000; 0: every 5. Others do so after each step */
 } ink_request;
 
 /* Everything to its default; count 1, seed 0. The prompt must be set by the caller. */

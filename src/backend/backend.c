@@ -8,16 +8,19 @@
 
 #include <inttypes.h>
 
-/* The backends of this build, the preferred one first. */
-static const struct {
+typedef struct backend_entry {
     const char *name;
     ink_status (*create)(const ink_backend_options *, ink_backend **, ink_error *);
-} backends[] = {
-    {"cpu", ink_cpu_backend_create},
+    bool f32_only;
+} backend_entry;
+
+/* The backends of this build, the preferred one first. */
+static const backend_entry backends[] = {
+    {"cpu", ink_cpu_backend_create, .f32_only = true},
 #ifdef INK_HAVE_MLX
-    {"mlx", ink_mlx_backend_create},
+    {"mlx", ink_mlx_backend_create, .f32_only = false},
 #endif
-    {"reference", ink_reference_backend_create},
+    {"reference", ink_reference_backend_create, .f32_only = true},
 };
 
 enum { n_backends = sizeof backends / sizeof backends[0] };
@@ -26,13 +29,23 @@ const char *ink_backend_name(size_t i) {
     return i < n_backends ? backends[i].name : NULL;
 }
 
+static ink_status create(const backend_entry *entry, const ink_backend_options *options,
+                         ink_backend **backend, ink_error *error) {
+    if (options->precision && entry->f32_only && strcmp(options->precision, "f32") != 0) {
+        return ink_fail(error, INK_ERROR_UNSUPPORTED,
+                        "backend '%s' computes in f32 alone and cannot do '%.32s'; leave the precision out",
+                        entry->name, options->precision);
+    }
+    return entry->create(options, backend, error);
+}
+
 ink_status ink_backend_create(const char *name, const ink_backend_options *options, ink_backend **backend,
                               ink_error *error) {
     *backend = NULL;
-    if (!name) return backends[0].create(options, backend, error);
+    if (!name) return create(&backends[0], options, backend, error);
     char known[128] = "";
     for (size_t i = 0; i < n_backends; i++) {
-        if (strcmp(name, backends[i].name) == 0) return backends[i].create(options, backend, error);
+        if (strcmp(name, backends[i].name) == 0) return create(&backends[i], options, backend, error);
         const size_t used = strlen(known);
         strncat(known, i ? ", " : "", sizeof known - used - 1);
         strncat(known, backends[i].name, sizeof known - strlen(known) - 1);
@@ -43,6 +56,10 @@ ink_status ink_backend_create(const char *name, const ink_backend_options *optio
 
 void ink_backend_destroy(ink_backend *backend) {
     if (backend) backend->api->destroy(backend);
+}
+
+const char *ink_backend_note(const ink_backend *backend) {
+    return backend->api->note ? backend->api->note(backend) : NULL;
 }
 
 const char *ink_backend_describe(const ink_backend *backend) {
@@ -93,6 +110,14 @@ ink_status ink_program_bind(ink_program *program, const char *slot, ink_buffer *
 ink_status ink_program_run(ink_program *program, int64_t step, const ink_run_control *control,
                            ink_error *error) {
     return program->api->run(program, step, control, error);
+}
+
+ink_status ink_program_submit(ink_program *program, ink_error *error) {
+    return program->api->submit ? program->api->submit(program, error) : INK_OK;
+}
+
+int64_t ink_program_finished(ink_program *program) {
+    return program->api->finished ? program->api->finished(program) : 0;
 }
 
 size_t ink_program_bytes(const ink_program *program) {

@@ -23,13 +23,14 @@ typedef struct ink_run_control {
 } ink_run_control;
 
 typedef struct ink_backend_options {
-    int threads;           /* 0: one per processor */
-    const char *cpu_level; /* NULL, "scalar", "avx2", "avx512" */
-    const char *precision; /* of activations: "f32", "bf16"; NULL: the backend's own choice */
+    int threads;                /* 0: one per processor */
+    const char *cpu_level;      /* NULL, "scalar", "avx2", "avx512" */
+    const char *precision;      /* of activations: "f32", "bf16"; NULL: the backend's own choice */
     const char *fused_modulate; /* norm, scale and shift as one kernel: "auto", "on", "off"; NULL: auto */
 } ink_backend_options;
 
-/* The functions that a backend fills in. All pointers are required, except where NULL is said to be allowed. */
+/* The functions that a backend fills in. All pointers are required, except where NULL is said to be allowed.
+ */
 typedef struct ink_backend_api {
     const char *name;
     bool synchronous; /* runs are finished when `run` returns: reading a buffer costs no wait */
@@ -71,6 +72,8 @@ ink_status ink_backend_create(const char *name, const ink_backend_options *optio
                               ink_error *error);
 void ink_backend_destroy(ink_backend *backend);
 const char *ink_backend_describe(const ink_backend *backend);
+/* A sentence about an option that has no effect here, or NULL. */
+const char *ink_backend_note(const ink_backend *backend);
 
 /* A zero-filled buffer. Destroy it before its backend. */
 ink_status ink_buffer_create(ink_backend *backend, ink_dtype dtype, const ink_shape *shape,
@@ -90,6 +93,11 @@ ink_status ink_program_bind(ink_program *program, const char *slot, ink_buffer *
 /* Starts one run. All slots must be bound. `control` is nullable. */
 ink_status ink_program_run(ink_program *program, int64_t step, const ink_run_control *control,
                            ink_error *error);
+/* Backends that are not synchronous may only record in run. Submitting starts what was recorded; finished
+ * says how many of the program's runs are known to be computed. Neither waits. On synchronous backends:
+ * nothing, and 0. */
+ink_status ink_program_submit(ink_program *program, ink_error *error);
+int64_t ink_program_finished(ink_program *program);
 size_t ink_program_bytes(const ink_program *program);
 
 #endif

@@ -4,4 +4,7 @@
 /* Seconds since some fixed moment; never goes back. */
 double ink_clock_seconds(void);
 
+/* Rests for a while; 0 to 1 second. */
+void ink_clock_sleep(double seconds);
+
 #endif

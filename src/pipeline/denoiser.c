@@ -4,6 +4,12 @@
 
 #include <stdlib.h>
 
+enum { usual_progress_every = 5 };
+
+static bool is_synchronous(const ink_denoiser *d) {
+    return d->model->backend->api->synchronous;
+}
+
 static ink_status write_column(ink_executable *e, const char *slot, const float *values, int n,
                                ink_error *error) {
     ink_buffer *buffer;
@@ -56,6 +62,7 @@ static ink_status connect(ink_denoiser *d, ink_error *error) {
 ink_status ink_denoiser_init(ink_denoiser *d, ink_model *model, const ink_prompts *prompts,
                              const ink_denoiser_options *options, ink_error *error) {
     *d = (ink_denoiser){.model = model, .prompts = prompts, .options = *options};
+    if (d->options.progress_every == 0) d->options.progress_every = usual_progress_every;
     INK_TRY(ink_layout_init(&d->layout, options->pictures, prompts->n, prompts->tokens, options->grid_height,
                             options->grid_width, error));
     INK_TRY(ink_executable_init(&d->prepare, model->backend, error));
@@ -75,11 +82,14 @@ void ink_denoiser_fini(ink_denoiser *d) {
     ink_executable_fini(&d->prepare);
     ink_executable_fini(&d->step);
     ink_layout_fini(&d->layout);
+    free(d->first);
     *d = (ink_denoiser){0};
 }
 
 ink_status ink_denoiser_prepare(ink_denoiser *d, const ink_run_control *control, ink_error *error) {
-    return ink_program_run(d->prepare.program, 0, control, error);
+    INK_TRY(ink_program_run(d->prepare.program, 0, control, error));
+    ink_executable_release(&d->prepare);
+    return INK_OK;
 }
 
 size_t ink_denoiser_latent_bytes(const ink_denoiser *d) {
@@ -88,11 +98,28 @@ size_t ink_denoiser_latent_bytes(const ink_denoiser *d) {
 }
 
 ink_status ink_denoiser_write(ink_denoiser *d, const float *latents, ink_error *error) {
-    return ink_buffer_write(d->latents, latents, ink_denoiser_latent_bytes(d), error);
+    const size_t bytes = ink_denoiser_latent_bytes(d);
+    if (!is_synchronous(d)) {
+        if (!d->first) d->first = malloc(bytes);
+        if (!d->first) return ink_fail_memory(error, "latents", bytes);
+        memcpy(d->first, latents, bytes);
+    }
+    d->runs_before += d->started;
+    d->started = 0;
+    return ink_buffer_write(d->latents, latents, bytes, error);
 }
 
 ink_status ink_denoiser_read(ink_denoiser *d, float *latents, ink_error *error) {
     return ink_buffer_read(d->latents, latents, ink_denoiser_latent_bytes(d), error);
+}
+
+/* Runs the steps up to `step` once more, so that `previous` holds the latents before it. */
+static ink_status repeat_until(ink_denoiser *d, int step, ink_error *error) {
+    INK_TRY(ink_buffer_write(d->latents, d->first, ink_denoiser_latent_bytes(d), error));
+    for (int i = 0; i <= step; i++) {
+        INK_TRY(ink_program_run(d->step.program, i, NULL, error));
+    }
+    return INK_OK;
 }
 
 /* INK_ERROR_NUMERIC if one of the steps first ... last has a velocity that is not finite. */
@@ -105,12 +132,29 @@ static ink_status check_velocities(ink_denoiser *d, int first, int last, ink_err
         if (!(stats[4 * i + 3] == 0)) bad = i;
     }
     free(stats);
-    return bad < 0 ? INK_OK : ink_diagnose_step(d, bad, error);
+    if (bad < 0) return INK_OK;
+    if (bad < last) INK_TRY(repeat_until(d, bad, error));
+    return ink_diagnose_step(d, bad, error);
 }
 
 ink_status ink_denoiser_step(ink_denoiser *d, int i, const ink_run_control *control, ink_error *error) {
     INK_TRY(ink_program_run(d->step.program, i, control, error));
-    return d->model->backend->api->synchronous ? check_velocities(d, i, i, error) : INK_OK;
+    d->started = i + 1;
+    if (is_synchronous(d)) return check_velocities(d, i, i, error);
+    const bool submits = d->started % d->options.progress_every == 0 || d->started == d->options.steps;
+    return submits ? ink_program_submit(d->step.program, error) : INK_OK;
+}
+
+int ink_denoiser_finished(ink_denoiser *d) {
+    if (is_synchronous(d)) return d->started;
+    const int64_t finished = ink_program_finished(d->step.program) - d->runs_before;
+    return finished < 0 ? 0 : (int)finished;
+}
+
+int ink_denoiser_awaited(const ink_denoiser *d) {
+    if (d->started == d->options.steps) return d->started;
+    const int submitted = d->started / d->options.progress_every * d->options.progress_every;
+    return submitted < d->options.progress_every ? 0 : submitted - d->options.progress_every;
 }
 
 ink_status ink_denoiser_finish(ink_denoiser *d, ink_error *error) {

@@ -80,6 +80,11 @@ ink_status ink_buffer_read_f32(ink_buffer *buffer, float **values, size_t *count
     return status;
 }
 
+void ink_executable_release(ink_executable *e) {
+    ink_program_destroy(e->program);
+    e->program = NULL;
+}
+
 void ink_executable_fini(ink_executable *e) {
     ink_program_destroy(e->program);
     for (size_t i = 0; i < e->n_owned; i++) {

@@ -38,6 +38,9 @@ ink_status ink_executable_bind_taps(ink_executable *e, ink_error *error);
 /* The name (without "tap:") and buffer of the i-th tap; false past the end. Values are f32. */
 bool ink_executable_tap(const ink_executable *e, size_t i, const char **name, ink_buffer **buffer);
 
+/* Frees the program with what it prepared, and keeps its buffers: for what runs once. */
+void ink_executable_release(ink_executable *e);
+
 /* Reads a whole f32 buffer into *values (free with free()), *count elements. */
 ink_status ink_buffer_read_f32(ink_buffer *buffer, float **values, size_t *count, ink_error *error);
 

@@ -13,6 +13,9 @@
  * and beyond it packing gains nothing and costs memory. */
 enum { packed_tokens = 4096 };
 
+/* How often an asynchronous backend is asked how far it is. */
+static const double polling_seconds = 0.002;
+
 typedef struct generation {
     ink_model *model;
     ink_resolved_request r;
@@ -89,18 +92,34 @@ static ink_status prepare_batch(generation *g, ink_denoiser *d, int pictures, in
                                           .grid_width = g->r.grid_width,
                                           .steps = g->r.request.steps,
                                           .sigmas = g->sigmas,
-                                          .guidance = g->r.request.guidance};
+                                          .guidance = g->r.request.guidance,
+                                          .progress_every = g->r.request.progress_every};
     INK_TRY(ink_denoiser_init(d, g->model, &g->prompts, &options, error));
     return ink_denoiser_prepare(d, &g->r.control, error);
+}
+
+/* Reports what is finished until nothing more is awaited. */
+static ink_status follow(generation *g, ink_denoiser *d, int batch, int n_batches, int *reported,
+                         ink_error *error) {
+    const int steps = g->r.request.steps;
+    for (;;) {
+        const int finished = ink_denoiser_finished(d);
+        if (finished > *reported) report(g, INK_STAGE_DENOISE, batch * steps + finished, n_batches * steps);
+        if (finished > *reported) *reported = finished;
+        if (finished >= ink_denoiser_awaited(d)) return INK_OK;
+        INK_TRY(check_cancelled(g, error));
+        ink_clock_sleep(polling_seconds);
+    }
 }
 
 static ink_status denoise_batch(generation *g, ink_denoiser *d, int first, int batch, int n_batches,
                                 ink_error *error) {
     const int steps = g->r.request.steps;
+    int reported = 0;
     INK_TRY(ink_denoiser_write(d, g->latents + (size_t)first * g->latent_count, error));
     for (int i = 0; i < steps; i++) {
         INK_TRY(ink_denoiser_step(d, i, &g->r.control, error));
-        report(g, INK_STAGE_DENOISE, batch * steps + i + 1, n_batches * steps);
+        INK_TRY(follow(g, d, batch, n_batches, &reported, error));
     }
     INK_TRY(ink_denoiser_finish(d, error));
     return ink_denoiser_read(d, g->latents + (size_t)first * g->latent_count, error);

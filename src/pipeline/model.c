@@ -118,7 +118,10 @@ static ink_status open_parts(ink_model *m, const ink_model_options *o, ink_error
     INK_TRY(open_weights(m, error));
     INK_TRY(ink_model_count(m, error));
     return ink_backend_create(o->backend,
-                              &(ink_backend_options){.threads = o->threads, .cpu_level = o->cpu_level},
+                              &(ink_backend_options){.threads = o->threads,
+                                                     .cpu_level = o->cpu_level,
+                                                     .precision = o->precision,
+                                                     .fused_modulate = o->fused_modulate},
                               &m->backend, error);
 }
 
@@ -156,6 +159,8 @@ ink_status ink_model_open(const ink_model_options *given, ink_model **model, ink
         return status;
     }
     ink_model_log(m, INK_LOG_DEBUG, "%s; %s", m->path, ink_backend_describe(m->backend));
+    const char *note = ink_backend_note(m->backend);
+    if (note) ink_model_log(m, INK_LOG_WARNING, "%s", note);
     *model = m;
     return INK_OK;
 }

@@ -40,6 +40,11 @@ static ink_status check(const ink_model *model, ink_resolved_request *r, ink_err
         return ink_fail(error, INK_ERROR_ARGUMENT, "%d pictures are out of range: 1 to %d", q->count,
                         max_count);
     }
+    if (q->progress_every < 0 || q->progress_every > max_steps) {
+        return ink_fail(error, INK_ERROR_ARGUMENT,
+                        "progress every %d steps is out of range: 1 to %d, or 0 for the usual",
+                        q->progress_every, max_steps);
+    }
     if (q->seed < 0) {
         return ink_fail(error, INK_ERROR_ARGUMENT, "seed %" PRId64 " is negative; choose one from 0 up",
                         q->seed);
