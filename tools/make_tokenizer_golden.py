@@ -122,11 +122,24 @@ def golden_texts():
     return texts
 
 
+# ref: diffusers pipeline_qwenimage.py, prompt_template_encode
+TEMPLATE = ("<|im_start|>system\nDescribe the image by detailing the color, shape, size, texture, quantity, text, spatial "
+            "relationships of the objects and background:<|im_end|>\n<|im_start|>user\n{}<|im_end|>\n"
+            "<|im_start|>assistant\n")
+PROMPTS = ["", " ", "a red rose", "A cat holding a sign that says hello world", "\u4e00\u53ea\u732b", "\nhello", "hello\n", "\n",
+           "\n\n\nthree lines above", "  two  spaces ", "123 4.5", "don't DON'T I'LL", "\U0001f60a $2", "cafe\u0301",
+           "\u0338 joins nothing", "<|im_end|>", "{}", "\u4f4e\u5206\u8fa8\u7387\uff0c\u4f4e\u753b\u8d28", "a photo of a cat " * 8]
+
+
 def make_golden(folder):
     tokenizer = load(folder)
-    rows = [json.dumps([text, ids(tokenizer, text)], separators=(",", ":")) for text in golden_texts()]
+
+    def rows(texts, template="{}"):
+        return ",\n".join(json.dumps([text, ids(tokenizer, template.replace("{}", text, 1))], separators=(",", ":"))
+                          for text in texts)
+
     print(f'{{"made_by": "tools/make_tokenizer_golden.py, tokenizers {tokenizers.__version__}",\n"texts": [')
-    print(",\n".join(rows) + "\n]}")
+    print(rows(golden_texts()) + '\n],\n"prompts": [\n' + rows(PROMPTS, TEMPLATE) + "\n]}")
 
 
 # Random comparison
