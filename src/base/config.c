@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/quote.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -46,6 +47,29 @@ static ink_status check_limits(const char *text, size_t bytes, const char *what,
     return INK_OK;
 }
 
+/* The text on its way to jansson, which loses bytes without a word when the buffer it reads tokens into
+ * cannot grow. The allocation that failed leaves ENOMEM in errno, but reading a number clears errno: so
+ * jansson is given what lies before a digit, and errno is looked at before it gets the digit. */
+typedef struct json_feed {
+    const char *text;
+    size_t bytes, at;
+    bool out_of_memory;
+} json_feed;
+
+static size_t feed_json(void *buffer, size_t size, void *user) {
+    json_feed *feed = user;
+    if (errno == ENOMEM) feed->out_of_memory = true;
+    const char *text = feed->text + feed->at;
+    const size_t left = feed->bytes - feed->at;
+    if (size > left) size = left;
+    size_t n = size > 0;
+    while (n < size && !(text[n] >= '0' && text[n] <= '9'))
+        n++;
+    memcpy(buffer, text, n);
+    feed->at += n;
+    return n;
+}
+
 ink_status ink_json_parse(const char *text, size_t bytes, const char *what, json_t **json, ink_error *error) {
     *json = NULL;
     if (bytes > INK_JSON_MAX_BYTES) {
@@ -54,14 +78,16 @@ ink_status ink_json_parse(const char *text, size_t bytes, const char *what, json
     }
     INK_TRY(check_limits(text, bytes, what, error));
     json_error_t problem = {0};
-    json_t *root = json_loadb(text, bytes, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &problem);
+    json_feed feed = {.text = text, .bytes = bytes};
+    errno = 0;
+    json_t *root = json_load_callback(feed_json, &feed, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &problem);
+    if (feed.out_of_memory || errno == ENOMEM || json_error_code(&problem) == json_error_out_of_memory) {
+        json_decref(root);
+        return ink_fail_memory(error, what, bytes);
+    }
     if (root) {
         *json = root;
         return INK_OK;
-    }
-    /* jansson leaves no text behind when its allocations fail. */
-    if (problem.text[0] == '\0' || json_error_code(&problem) == json_error_out_of_memory) {
-        return ink_fail_memory(error, what, bytes);
     }
     char reason[INK_QUOTE_BYTES];
     return ink_fail(error, INK_ERROR_FORMAT, "%s is not valid JSON: line %d, column %d: %s", what,
