@@ -45,6 +45,7 @@ static ink_status buffer_create(ink_backend *base, ink_dtype dtype, const ink_sh
                         ink_shape_text(shape, text));
     }
     return owner.thread->call(error, [&] {
+        check_fits(dtype, *shape);
         auto made = std::make_unique<buffer>();
         made->api = base->api;
         made->dtype = dtype;

@@ -1,6 +1,7 @@
 #include "backend/mlx/operands.h"
 
 #include <limits>
+#include <new>
 #include <stdexcept>
 #include <unistd.h>
 
@@ -50,6 +51,14 @@ mx::Shape shape_of(const ink_shape &shape) {
     return out;
 }
 
+void check_fits(ink_dtype dtype, const ink_shape &shape) {
+    const double bytes =
+        static_cast<double>(ink_shape_count(&shape)) * static_cast<double>(ink_dtype_bytes(dtype));
+    if (bytes > static_cast<double>(mx::get_memory_limit())) throw std::bad_alloc();
+    shape_of(shape);
+    dtype_of(dtype);
+}
+
 static void keep(void *) {} /* the memory belongs to the weights */
 
 mx::array array_over(const void *data, ink_dtype dtype, const ink_shape &shape, bool page_views) {
@@ -75,6 +84,7 @@ mx::array array_over(const void *data, ink_dtype dtype, const ink_shape &shape, 
 mx::array array_copy(const void *data, ink_dtype dtype, const ink_shape &shape) {
     const size_t bytes = static_cast<size_t>(ink_shape_count(&shape)) * ink_dtype_bytes(dtype);
     mx::allocator::Data memory = mx::allocator::malloc(bytes);
+    if (!memory.buffer().raw_ptr()) throw std::bad_alloc(); /* MLX on the CPU does not look */
     std::memcpy(memory.buffer().raw_ptr(), data, bytes);
     return mx::array(std::move(memory), shape_of(shape), dtype_of(dtype));
 }

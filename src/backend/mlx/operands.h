@@ -24,6 +24,10 @@ enum class form {
 mx::Dtype dtype_of(ink_dtype dtype);        /* std::invalid_argument for types that MLX does not have */
 mx::Shape shape_of(const ink_shape &shape); /* std::invalid_argument for dims that MLX cannot count */
 
+/* Throws what the two above throw, and std::bad_alloc for a tensor that is larger than all memory that MLX
+ * may use: on the CPU it would not notice that an allocation fails. */
+void check_fits(ink_dtype dtype, const ink_shape &shape);
+
 /* An array over `data`, without a copy where MLX can, else with one. With page_views the array is a view of
  * the memory pages around it: Metal takes foreign memory only in whole pages. */
 mx::array array_over(const void *data, ink_dtype dtype, const ink_shape &shape, bool page_views);

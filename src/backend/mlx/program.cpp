@@ -38,7 +38,8 @@ std::unique_ptr<program> compile_program(backend &owner, const ink_graph *graph)
     p->stored.resize(p->bound.size(), false);
     find_stored(*p);
     for (int32_t id = 1; id <= ink_graph_value_count(graph); id++) {
-        shape_of(ink_graph_value(graph, id)->shape); /* throws if MLX cannot count it */
+        const ink_value_info *info = ink_graph_value(graph, id);
+        check_fits(info->dtype, info->shape);
     }
     p->constants = std::make_unique<operands>(graph, owner.how);
     const operands *constants = p->constants.get();
