@@ -22,8 +22,11 @@ _inkstone_generate() {
     --backend) ;;
     --cpu-level) COMPREPLY=($(compgen -W 'scalar avx2 avx512' -- "$cur")) ;;
     --threads | -t) ;;
+    --precision) COMPREPLY=($(compgen -W 'f32 bf16' -- "$cur")) ;;
+    --fused-modulate) COMPREPLY=($(compgen -W 'auto on off' -- "$cur")) ;;
+    --progress-every) ;;
     *)
-      COMPREPLY=($(compgen -W ' --prompt -p --negative-prompt -n --width -W --height -H --size --steps --preset --guidance -g --cfg-scale --true-cfg-scale --seed --noise --batch -b --batch-count --output -o --no-metadata --model -m --synthetic --backend --cpu-level --threads -t --quiet -q --verbose -v --help -h' -- "$cur")) ;;
+      COMPREPLY=($(compgen -W ' --prompt -p --negative-prompt -n --width -W --height -H --size --steps --preset --guidance -g --cfg-scale --true-cfg-scale --seed --noise --batch -b --batch-count --output -o --no-metadata --model -m --synthetic --backend --cpu-level --threads -t --precision --fused-modulate --progress-every --quiet -q --verbose -v --help -h' -- "$cur")) ;;
   esac
 }
 
@@ -45,9 +48,11 @@ _inkstone_inspect() {
     --backend) ;;
     --cpu-level) COMPREPLY=($(compgen -W 'scalar avx2 avx512' -- "$cur")) ;;
     --threads | -t) ;;
+    --precision) COMPREPLY=($(compgen -W 'f32 bf16' -- "$cur")) ;;
+    --fused-modulate) COMPREPLY=($(compgen -W 'auto on off' -- "$cur")) ;;
     *)
       if [[ $cur != -* ]]; then compopt -o filenames; COMPREPLY=($(compgen -d -- "$cur")); return; fi
-      COMPREPLY=($(compgen -W ' --prompt -p --negative-prompt -n --width -W --height -H --size --steps --guidance -g --cfg-scale --true-cfg-scale --seed --noise --blocks --json --model -m --synthetic --backend --cpu-level --threads -t --quiet -q --verbose -v --help -h' -- "$cur")) ;;
+      COMPREPLY=($(compgen -W ' --prompt -p --negative-prompt -n --width -W --height -H --size --steps --guidance -g --cfg-scale --true-cfg-scale --seed --noise --blocks --json --model -m --synthetic --backend --cpu-level --threads -t --precision --fused-modulate --quiet -q --verbose -v --help -h' -- "$cur")) ;;
   esac
 }
 
@@ -59,8 +64,10 @@ _inkstone_verify() {
     --backend) ;;
     --cpu-level) COMPREPLY=($(compgen -W 'scalar avx2 avx512' -- "$cur")) ;;
     --threads | -t) ;;
+    --precision) COMPREPLY=($(compgen -W 'f32 bf16' -- "$cur")) ;;
+    --fused-modulate) COMPREPLY=($(compgen -W 'auto on off' -- "$cur")) ;;
     *)
-      COMPREPLY=($(compgen -W ' --golden --tolerance --model -m --backend --cpu-level --threads -t --quiet -q --verbose -v --help -h' -- "$cur")) ;;
+      COMPREPLY=($(compgen -W ' --golden --tolerance --model -m --backend --cpu-level --threads -t --precision --fused-modulate --quiet -q --verbose -v --help -h' -- "$cur")) ;;
   esac
 }
 

@@ -136,6 +136,8 @@ int cli_model_open(cli_console *console, const cli_arguments *a, const char *nam
     options.threads = (int)a->integer[CLI_OPTION_THREADS];
     options.cpu_level = a->text[CLI_OPTION_CPU_LEVEL];
     options.synthetic = a->given[CLI_OPTION_SYNTHETIC];
+    options.precision = a->text[CLI_OPTION_PRECISION];
+    options.fused_modulate = a->text[CLI_OPTION_FUSED_MODULATE];
     options.log = on_log;
     options.log_user = console;
     ink_error error = {0};

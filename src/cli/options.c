@@ -106,6 +106,14 @@ const cli_option cli_options[cli_n_options] = {
                               .help = "highest instruction set to use (default: the best there is)"},
     [CLI_OPTION_THREADS] = {"threads", 't', CLI_INTEGER, running, "N", .min = 0, .max = 1024,
                             .help = "threads of the CPU (default 0: one per processor)"},
+    [CLI_OPTION_PRECISION] = {"precision", 0, CLI_CHOICE, running, "TYPE", .choices = "f32 bf16",
+                              .help = "of what is computed (default: bf16 with mlx on Metal, else f32;\n"
+                                      "cpu and reference know f32 alone)"},
+    [CLI_OPTION_FUSED_MODULATE] = {"fused-modulate", 0, CLI_CHOICE, running, "WHEN", .choices = "auto on off",
+                                   .help = "mlx on Metal: norm, scale and shift as one kernel of our own\n"
+                                           "(default auto, which is off until it was measured)"},
+    [CLI_OPTION_PROGRESS_EVERY] = {"progress-every", 0, CLI_INTEGER, generate, "N", .min = 1, .max = 1000,
+                                   .help = "mlx: start, report and be stoppable every N steps (default 5)"},
     [CLI_OPTION_QUIET] = {"quiet", 'q', CLI_SWITCH, running, .help = "print nothing but errors and results"},
     [CLI_OPTION_VERBOSE] = {"verbose", 'v', CLI_SWITCH, running, .help = "print more about what is done"},
     [CLI_OPTION_HELP] = {"help", 'h', CLI_SWITCH, every, .help = "print this and do nothing"},

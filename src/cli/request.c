@@ -39,6 +39,7 @@ void cli_request_init(const cli_arguments *a, cli_progress *progress, ink_reques
     q->seed = given ? a->integer[CLI_OPTION_SEED] : random_seed();
     const char *noise = a->text[CLI_OPTION_NOISE];
     q->noise = noise && strcmp(noise, "bf16") == 0 ? INK_NOISE_BF16 : INK_NOISE_F32;
+    q->progress_every = (int)a->integer[CLI_OPTION_PROGRESS_EVERY];
     q->on_progress = on_progress;
     q->should_cancel = should_cancel;
     q->user = progress;

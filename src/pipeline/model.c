@@ -160,6 +160,8 @@ ink_status ink_model_open(const ink_model_options *given, ink_model **model, ink
     }
     ink_model_log(m, INK_LOG_DEBUG, "%s; %s", m->path, ink_backend_describe(m->backend));
     const char *note = ink_backend_note(m->backend);
+    if (!m->backend->api->note && options.fused_modulate && strcmp(options.fused_modulate, "on") == 0)
+        note = "fused modulate does nothing here: it is a kernel of the backend mlx on Metal";
     if (note) ink_model_log(m, INK_LOG_WARNING, "%s", note);
     *model = m;
     return INK_OK;
