@@ -91,6 +91,8 @@ endfunction()
 
 function(ink_add_mlx_benchmark)
   add_executable(bench_mlx_lazy ${PROJECT_SOURCE_DIR}/bench/bench_mlx_lazy.cpp)
-  target_link_libraries(bench_mlx_lazy PRIVATE inkstone_internal_cxx mlx)
-  set_target_properties(bench_mlx_lazy PROPERTIES CXX_STANDARD 20 RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/bench)
+  target_link_libraries(bench_mlx_lazy PRIVATE inkstone ink_dependencies)
+  target_include_directories(bench_mlx_lazy PRIVATE include src)
+  set_target_properties(bench_mlx_lazy PROPERTIES CXX_STANDARD 20 CXX_STANDARD_REQUIRED ON
+    RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/bench)
 endfunction()
