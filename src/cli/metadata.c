@@ -42,12 +42,13 @@ char *cli_parameters_text(const cli_metadata *m, const ink_image *image) {
 }
 
 char *cli_record(const cli_metadata *m, const ink_image *image, size_t index, size_t count) {
-    json_t *record = json_pack(
-        "{s:s, s:s, s:s, s:s, s:b, s:s, s:s?, s:i, s:i, s:i, s:f, s:I, s:s, s:s, s:i, s:i}", "software",
-        "inkstone", "version", ink_version(), "backend", m->backend, "model", m->model, "synthetic",
-        (int)m->synthetic, "prompt", m->prompt, "negative_prompt", m->negative_prompt, "width", image->width,
-        "height", image->height, "steps", m->steps, "guidance", m->guidance, "seed", (json_int_t)image->seed,
-        "noise", m->noise, "sampler", "euler", "batch_index", (int)index, "batch_count", (int)count);
+    json_t *record =
+        json_pack("{s:s, s:s, s:s, s:s?, s:s, s:b, s:s, s:s?, s:i, s:i, s:i, s:f, s:I, s:s, s:s, s:i, s:i}",
+                  "software", "inkstone", "version", ink_version(), "backend", m->backend, "precision",
+                  m->precision, "model", m->model, "synthetic", (int)m->synthetic, "prompt", m->prompt,
+                  "negative_prompt", m->negative_prompt, "width", image->width, "height", image->height,
+                  "steps", m->steps, "guidance", m->guidance, "seed", (json_int_t)image->seed, "noise",
+                  m->noise, "sampler", "euler", "batch_index", (int)index, "batch_count", (int)count);
     char *text = record ? json_dumps(record, JSON_COMPACT | JSON_REAL_PRECISION(15)) : NULL;
     json_decref(record);
     return text;

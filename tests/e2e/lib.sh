@@ -52,11 +52,10 @@ prints_nothing() {
     [ ! -s out ] || fail "standard output is not empty"
 }
 
-# files_are NAMES...: exactly these are in the folder files, hidden ones included.
+# files_are NAMES...: exactly these are in the folder files, hidden ones included; "" stands for none.
 files_are() {
     found=$(cd files && find . ! -name . | sed 's|^\./||' | sort | tr '\n' ' ')
-    wanted=$(for name in "$@"; do echo "$name"; done | sort | tr '\n' ' ')
-    [ $# -gt 0 ] || wanted=
+    wanted=$(for name in "$@"; do [ -z "$name" ] || echo "$name"; done | sort | tr '\n' ' ')
     [ "$found" = "$wanted" ] || fail "the folder holds '$found' instead of '$wanted'"
 }
 

@@ -1,5 +1,6 @@
 #!/bin/sh
 # Files appear whole or not at all, whatever happens.
+# shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "$0")/lib.sh"
 
 # Places where nothing can be written: noticed before any work is done.
@@ -14,7 +15,7 @@ says 'missing\x1b[2J\n/cat.png'
 for name in missing files; do
     if grep -q "seed:" err; then fail "$name: drawn for nothing"; fi
 done
-files_are
+files_are ""
 
 if [ "$(id -u)" -eq 0 ]; then
     echo "not tested: permissions do not bind root"
@@ -100,7 +101,7 @@ interrupted() {
     wait
     [ "$got" -eq "$2" ] || fail "status $got after SIG$1 instead of $2"
     says "interrupted"
-    files_are
+    files_are ""
 }
 interrupted INT 130
 interrupted TERM 143

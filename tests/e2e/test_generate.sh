@@ -1,5 +1,6 @@
 #!/bin/sh
 # inkstone generate draws what is asked for, and the same thing twice.
+# shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "$0")/lib.sh"
 
 # A picture, nothing on standard output, and the seed told.

@@ -1,5 +1,6 @@
 #!/bin/sh
 # Prompts of every kind.
+# shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "$0")/lib.sh"
 
 # An empty prompt draws something, with a warning.
@@ -51,7 +52,7 @@ unescaped
 run 1 draw -p x -m "${escape}[31m"
 says '[31m'
 unescaped
-run 0 draw -p x -o "files/$escape[2J$(printf '\342\200\256')g.png"
+run 0 draw -p x -o "files/${escape}[2J$(printf '\342\200\256')g.png"
 says 'files/\x1b[2J\u202eg.png'
 unescaped
 run 0 draw -v -p "${escape}[2J" -n "${escape}[2J" -g 2 -o files/h.png

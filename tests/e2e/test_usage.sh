@@ -1,5 +1,6 @@
 #!/bin/sh
 # Every mistake on the command line gets a sentence and the right exit status, and nothing is drawn.
+# shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "$0")/lib.sh"
 
 # wrong STATUS SENTENCE ARGUMENTS...
@@ -117,7 +118,7 @@ g 1 "backend 'frobnicate' is not in this build" --backend frobnicate
 wrong 1 "no-such-folder" inspect no-such-folder
 wrong 2 "two models" inspect -m a b
 wrong 2 "belongs to no option" inspect a b
-for bad in "" x 1, ,1 1-2-3 3-1 1- -1 "0 1"; do
+for bad in "" x "1," ",1" 1-2-3 3-1 1- -1 "0 1"; do
     wrong 2 "is no list" inspect "$tiny" -p x --blocks="$bad"
 done
 wrong 2 "--golden" verify -m "$tiny"
