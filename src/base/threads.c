@@ -42,7 +42,11 @@ struct ink_pool {
     void *context;
     int64_t tasks;
     atomic_int_fast64_t next; /* the next task to hand out */
-    worker workers[];         /* [threads - 1], with indices from 1 */
+    /* Only the caller's thread looks at these. */
+    bool (*watch)(void *user); /* nullable */
+    void *watch_user;
+    bool stopped;
+    worker workers[]; /* [threads - 1], with indices from 1 */
 };
 
 static void pause_briefly(void) {
@@ -64,10 +68,20 @@ static int processors(void) {
     return count > max_threads ? max_threads : (int)count;
 }
 
+/* True once the watcher of the pool wants no more tasks. */
+static bool stops(ink_pool *pool) {
+    if (!pool->stopped && pool->watch && pool->watch(pool->watch_user)) pool->stopped = true;
+    return pool->stopped;
+}
+
 static void take_tasks(ink_pool *pool, ink_task_fn fn, void *context, int64_t tasks, int thread) {
     for (;;) {
         const int64_t task = atomic_fetch_add_explicit(&pool->next, 1, memory_order_relaxed);
         if (task >= tasks) return;
+        if (thread == 0 && stops(pool)) {
+            atomic_store_explicit(&pool->next, tasks, memory_order_relaxed);
+            return;
+        }
         fn(context, task, thread);
     }
 }
@@ -196,7 +210,7 @@ int ink_pool_threads(const ink_pool *pool) {
 
 void ink_pool_run(ink_pool *pool, int64_t tasks, ink_task_fn fn, void *context) {
     if (!pool || pool->threads == 1 || tasks <= 1) {
-        for (int64_t task = 0; task < tasks; task++) {
+        for (int64_t task = 0; task < tasks && !(pool && stops(pool)); task++) {
             fn(context, task, 0);
         }
         return;
@@ -230,4 +244,15 @@ void ink_pool_run(ink_pool *pool, int64_t tasks, ink_task_fn fn, void *context) 
         pthread_cond_wait(&pool->end, &pool->mutex);
     }
     pthread_mutex_unlock(&pool->mutex);
+}
+
+void ink_pool_watch(ink_pool *pool, bool (*stop)(void *user), void *user) {
+    if (!pool) return;
+    pool->watch = stop;
+    pool->watch_user = user;
+    pool->stopped = false;
+}
+
+bool ink_pool_stopped(const ink_pool *pool) {
+    return pool && pool->stopped;
 }

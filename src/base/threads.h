@@ -31,4 +31,10 @@ int ink_pool_threads(const ink_pool *pool);
  * order. A NULL pool runs them in the caller. One loop at a time per pool; no nesting. */
 void ink_pool_run(ink_pool *pool, int64_t tasks, ink_task_fn fn, void *context);
 
+/* From now on the calling thread of a loop asks `stop(user)` before each of its tasks. Once that says true,
+ * tasks that have not begun are left out, in this loop and in later ones; ink_pool_stopped tells. NULL ends
+ * the watch and forgets that it stopped. Not while a loop is running; a NULL pool ignores it. */
+void ink_pool_watch(ink_pool *pool, bool (*stop)(void *user), void *user);
+bool ink_pool_stopped(const ink_pool *pool);
+
 #endif

@@ -125,6 +125,42 @@ static void test_threads_run_at_once(void **state) {
     ink_pool_destroy(pool);
 }
 
+/* ---- leaving a loop early ---- */
+
+static void count_run(void *context, int64_t task, int thread) {
+    (void)task, (void)thread;
+    atomic_fetch_add((atomic_int *)context, 1);
+}
+
+static bool stop_at_third(void *user) {
+    return ++*(int *)user >= 3;
+}
+
+static void test_a_watched_loop_stops(void **state) {
+    (void)state;
+    for (int threads = 1; threads <= 3; threads++) {
+        enum { tasks = 10000000 };
+        ink_pool *pool = NULL;
+        assert_int_equal(ink_pool_create(threads, &pool, NULL), INK_OK);
+        atomic_int runs = 0;
+        int asked = 0;
+        ink_pool_watch(pool, stop_at_third, &asked);
+        ink_pool_run(pool, tasks, count_run, &runs);
+        assert_true(ink_pool_stopped(pool));
+        assert_int_equal(asked, 3);
+        assert_true(runs < tasks);
+        /* Later loops are left out until the watch ends. */
+        const int before = runs;
+        ink_pool_run(pool, 1, count_run, &runs);
+        assert_int_equal(runs, before);
+        ink_pool_watch(pool, NULL, NULL);
+        assert_false(ink_pool_stopped(pool));
+        ink_pool_run(pool, 100, count_run, &runs);
+        assert_int_equal(runs, before + 100);
+        ink_pool_destroy(pool);
+    }
+}
+
 static void test_sizes(void **state) {
     (void)state;
     ink_pool *pool = NULL;
@@ -146,7 +182,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_task_once), cmocka_unit_test(test_many_short_loops),
         cmocka_unit_test(test_without_a_pool),  cmocka_unit_test(test_threads_run_at_once),
-        cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_sizes),           cmocka_unit_test(test_a_watched_loop_stops),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
