@@ -124,6 +124,19 @@ ink_value ink_slot(ink_graph *g, const char *name, ink_dtype dtype, ink_shape sh
     return slot;
 }
 
+static ink_value record_quantized(ink_graph *g, const char *name, ink_shape shape,
+                                  const ink_quantized *quantized) {
+    const ink_quantized *copy = ink_record_copy(g, quantized, sizeof *quantized);
+    if (!copy) return INK_NO_VALUE;
+    return ink_record_value(g, &(ink_value_info){.kind = INK_VALUE_WEIGHT,
+                                                 .dtype = INK_U32,
+                                                 .shape = shape,
+                                                 .name = name,
+                                                 .data = copy->numbers->data,
+                                                 .node = -1,
+                                                 .quantized = copy});
+}
+
 ink_value ink_weight_value(ink_graph *g, ink_weights *weights, ink_shape shape, const char *name_format,
                            ...) {
     if (g->error.status != INK_OK) return INK_NO_VALUE;
@@ -132,6 +145,11 @@ ink_value ink_weight_value(ink_graph *g, ink_weights *weights, ink_shape shape, 
     const char *name = format_name(g, name_format, arguments);
     va_end(arguments);
     if (!name) return INK_NO_VALUE;
+    ink_quantized quantized;
+    bool is_quantized;
+    if (ink_quantized_find(weights, name, &shape, &quantized, &is_quantized, &g->error) != INK_OK)
+        return INK_NO_VALUE;
+    if (is_quantized) return record_quantized(g, name, shape, &quantized);
     const ink_weight *weight = NULL;
     if (ink_weights_get(weights, name, &shape, &weight, &g->error) != INK_OK) return INK_NO_VALUE;
     return ink_record_value(g, &(ink_value_info){.kind = INK_VALUE_WEIGHT,

@@ -21,6 +21,7 @@
 #include "base/arena.h"
 #include "base/dtype.h"
 #include "base/status.h"
+#include "weights/quantized.h"
 #include "weights/weights.h"
 
 typedef struct ink_graph ink_graph;
@@ -43,9 +44,11 @@ typedef struct ink_value_info {
     ink_value_kind kind;
     ink_dtype dtype;
     ink_shape shape;
-    const char *name; /* of a slot or weight; NULL otherwise */
-    const void *data; /* of a weight or constant; NULL otherwise */
-    int32_t node;     /* computed: the operation it comes from; otherwise -1 */
+    const char *name;               /* of a slot or weight; NULL otherwise */
+    const void *data;               /* of a weight or constant; NULL otherwise */
+    int32_t node;                   /* computed: the operation it comes from; otherwise -1 */
+    const ink_quantized *quantized; /* of a weight that is stored as small integers: dtype is u32 and data are
+                                       the numbers, while shape is the matrix's; otherwise NULL */
 } ink_value_info;
 
 typedef enum ink_tap_mode {
@@ -76,7 +79,8 @@ void ink_graph_fail(ink_graph *graph, ink_status status, const char *format, ...
 /* The slot called `name`, made at first use; the same name must always have the same dtype and shape. */
 ink_value ink_slot(ink_graph *graph, const char *name, ink_dtype dtype, ink_shape shape);
 
-/* The weight `name` of `weights`, which must have `shape`. */
+/* The weight `name` of `weights`, which must have `shape`. Matrices may be quantised (weights/quantized.h):
+ * ink_linear and ink_embed_rows take them. */
 ink_value ink_weight_value(ink_graph *graph, ink_weights *weights, ink_shape shape, const char *name_format,
                            ...) INK_PRINTF(4, 5);
 

@@ -22,7 +22,7 @@ static ink_shape with_columns(ink_shape shape, int64_t columns) {
 
 ink_value ink_embed_rows(ink_graph *g, ink_value table, ink_value ids) {
     const ink_op op = INK_OP_EMBED_ROWS;
-    if (!ink_record_ready(g, op, 2, (ink_value[]){table, ids}) || !ink_expect_weight_type(g, op, table)) {
+    if (!ink_record_ready(g, op, 2, (ink_value[]){table, ids}) || !ink_expect_matrix_type(g, op, table)) {
         return INK_NO_VALUE;
     }
     const ink_shape table_shape = ink_value_shape(g, table), ids_shape = ink_value_shape(g, ids);
@@ -39,7 +39,7 @@ ink_value ink_embed_rows(ink_graph *g, ink_value table, ink_value ids) {
 ink_value ink_linear(ink_graph *g, ink_value x, ink_value weight, ink_value bias, ink_activation activation) {
     const ink_op op = INK_OP_LINEAR;
     if (!ink_record_ready(g, op, 2, (ink_value[]){x, weight}) || !ink_expect_f32(g, op, x) ||
-        !ink_expect_weight_type(g, op, weight)) {
+        !ink_expect_matrix_type(g, op, weight)) {
         return INK_NO_VALUE;
     }
     const ink_shape x_shape = ink_value_shape(g, x), w_shape = ink_value_shape(g, weight);

@@ -68,6 +68,10 @@ bool ink_expect_weight_type(ink_graph *g, ink_op op, ink_value value) {
     return false;
 }
 
+bool ink_expect_matrix_type(ink_graph *g, ink_op op, ink_value value) {
+    return ink_graph_value(g, value.id)->quantized || ink_expect_weight_type(g, op, value);
+}
+
 bool ink_expect_same_shape(ink_graph *g, ink_op op, ink_value a, ink_value b) {
     if (ink_shape_equal(&g->values[a.id - 1].shape, &g->values[b.id - 1].shape)) return true;
     char left[INK_VALUE_TEXT_BYTES], right[INK_VALUE_TEXT_BYTES];

@@ -44,6 +44,7 @@ const char *ink_value_text(const ink_graph *g, ink_value value, char text[INK_VA
 /* Checks shared by the recording functions; each fails the graph and returns false if it does not hold. */
 bool ink_expect_f32(ink_graph *g, ink_op op, ink_value value);         /* an activation */
 bool ink_expect_weight_type(ink_graph *g, ink_op op, ink_value value); /* f32, bf16 or f16 */
+bool ink_expect_matrix_type(ink_graph *g, ink_op op, ink_value value); /* the same, or quantised */
 bool ink_expect_same_shape(ink_graph *g, ink_op op, ink_value a, ink_value b);
 bool ink_expect_count(ink_graph *g, ink_op op, ink_value value, int64_t count, const char *what);
 bool ink_expect_groups(ink_graph *g, ink_op op, const int32_t *groups, int64_t rows, int64_t n_groups);

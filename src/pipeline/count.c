@@ -55,7 +55,8 @@ static ink_status count_graph(const ink_model *m, ink_weights *w, const ink_layo
         const int64_t elements = ink_shape_count(&info->shape);
         count->tensors++;
         count->parameters += elements;
-        count->bytes += elements * (int64_t)ink_dtype_bytes(info->dtype);
+        count->bytes += info->quantized ? ink_quantized_bytes(info->quantized)
+                                        : elements * (int64_t)ink_dtype_bytes(info->dtype);
     }
     ink_graph_destroy(g);
     return status;

@@ -35,6 +35,7 @@ typedef struct host_program {
     host_backend *backend;
     const ink_graph *graph;
     host_call *calls; /* [nodes] */
+    float **widened;  /* [value id], quantised weights as f32; NULL: none */
     void *arena, *scratch;
     size_t bytes;
 } host_program;
@@ -100,16 +101,44 @@ static void program_destroy(ink_program *base) {
             free(program->calls[n].prepared);
         }
     }
+    if (program->widened) {
+        for (int32_t id = 0; id <= ink_graph_value_count(program->graph); id++) {
+            free(program->widened[id]);
+        }
+    }
+    free(program->widened);
     free(program->calls);
     free(program->arena);
     free(program->scratch);
     free(program);
 }
 
+/* Kernels know no quantised matrices: they get them as f32. */
+static ink_status widen(host_program *program, ink_error *error) {
+    const int32_t values = ink_graph_value_count(program->graph);
+    program->widened = calloc((size_t)values + 1, sizeof *program->widened);
+    if (!program->widened) return ink_fail_memory(error, "a program", sizeof *program);
+    for (int32_t id = 1; id <= values; id++) {
+        const ink_value_info *info = ink_graph_value(program->graph, id);
+        if (!info->quantized) continue;
+        const size_t bytes = (size_t)ink_shape_count(&info->shape) * sizeof(float);
+        float *matrix = allocate(bytes);
+        if (!matrix) return ink_fail_memory(error, "a quantised matrix as f32", bytes);
+        program->widened[id] = matrix;
+        program->bytes += bytes;
+        for (int64_t o = 0; o < info->shape.dim[0]; o++) {
+            ink_quantized_row(info->quantized, o, info->shape.dim[1], matrix + o * info->shape.dim[1]);
+        }
+    }
+    return INK_OK;
+}
+
 /* The tensor of a value; data is NULL for slots (until bound) and absent values. */
-static ink_tensor tensor_of(const ink_graph *graph, const ink_plan *plan, char *arena, ink_value value) {
+static ink_tensor tensor_of(const host_program *program, const ink_plan *plan, char *arena, ink_value value) {
     if (!value.id) return (ink_tensor){0};
-    const ink_value_info *info = ink_graph_value(graph, value.id);
+    const ink_value_info *info = ink_graph_value(program->graph, value.id);
+    if (info->quantized)
+        return (ink_tensor){.data = program->widened[value.id], .dtype = INK_F32, .shape = info->shape};
     ink_tensor tensor = {.dtype = info->dtype, .shape = info->shape};
     if (info->kind == INK_VALUE_COMPUTED && arena) {
         tensor.data = arena + plan->offsets[value.id];
@@ -129,10 +158,10 @@ static ink_status prepare_calls(host_program *program, const ink_plan *plan, siz
         host_call *call = &program->calls[n];
         call->kernel = &program->backend->table.kernel[node->op];
         for (int i = 0; i < node->n_inputs; i++) {
-            call->in[i] = tensor_of(graph, plan, NULL, node->inputs[i]);
+            call->in[i] = tensor_of(program, plan, NULL, node->inputs[i]);
         }
         for (int i = 0; i < node->n_outputs; i++) {
-            call->out[i] = tensor_of(graph, plan, NULL, node->outputs[i]);
+            call->out[i] = tensor_of(program, plan, NULL, node->outputs[i]);
         }
         if (call->kernel->scratch_bytes) {
             const size_t bytes = call->kernel->scratch_bytes(node, call->in, call->out,
@@ -163,10 +192,10 @@ static ink_status allocate_program(host_program *program, const ink_plan *plan, 
         const ink_node *node = ink_graph_node(program->graph, n);
         host_call *call = &program->calls[n];
         for (int i = 0; i < node->n_inputs; i++) {
-            call->in[i] = tensor_of(program->graph, plan, program->arena, node->inputs[i]);
+            call->in[i] = tensor_of(program, plan, program->arena, node->inputs[i]);
         }
         for (int i = 0; i < node->n_outputs; i++) {
-            call->out[i] = tensor_of(program->graph, plan, program->arena, node->outputs[i]);
+            call->out[i] = tensor_of(program, plan, program->arena, node->outputs[i]);
         }
     }
     return INK_OK;
@@ -188,7 +217,8 @@ static ink_status compile(ink_backend *backend, const ink_graph *graph, ink_prog
     program->graph = graph;
     program->calls = calls;
     size_t scratch_bytes = 0;
-    ink_status status = prepare_calls(program, &plan, &scratch_bytes, error);
+    ink_status status = widen(program, error);
+    if (status == INK_OK) status = prepare_calls(program, &plan, &scratch_bytes, error);
     if (status == INK_OK) status = allocate_program(program, &plan, scratch_bytes, error);
     ink_plan_destroy(&plan);
     if (status != INK_OK) {
@@ -243,20 +273,28 @@ static ink_status run(ink_program *base, int64_t step, const ink_run_control *co
     for (int32_t n = 0; n < count; n++) {
         INK_TRY(check_call(program, n, step, error));
     }
-    for (int32_t n = 0; n < count; n++) {
-        if (control && control->cancelled && control->cancelled(control->user)) {
-            return ink_fail(error, INK_ERROR_CANCELLED, "the run was cancelled");
+    ink_pool *pool = program->backend->pool;
+    const bool watched = control && control->cancelled;
+    /* An attention over many tokens takes minutes: it is left in the middle. */
+    if (watched) ink_pool_watch(pool, control->cancelled, control->user);
+    bool cancelled = false;
+    for (int32_t n = 0; n < count && !cancelled; n++) {
+        if (watched && control->cancelled(control->user)) {
+            cancelled = true;
+            break;
         }
         const host_call *call = &program->calls[n];
         call->kernel->run(&(ink_kernel_args){.node = ink_graph_node(program->graph, n),
                                              .in = call->in,
                                              .out = call->out,
                                              .step = step,
-                                             .pool = program->backend->pool,
+                                             .pool = pool,
                                              .scratch = program->scratch,
                                              .prepared = call->prepared});
+        cancelled = ink_pool_stopped(pool);
     }
-    return INK_OK;
+    ink_pool_watch(pool, NULL, NULL);
+    return cancelled ? ink_fail(error, INK_ERROR_CANCELLED, "the run was cancelled") : INK_OK;
 }
 
 static size_t program_bytes(const ink_program *program) {

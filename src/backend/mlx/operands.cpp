@@ -129,10 +129,24 @@ form form_of_input(ink_op op, int i) {
     }
 }
 
+void operands::add_quantized(const ink_quantized &q, int32_t id, const settings &how) {
+    if (quantized_.count(id)) return;
+    const auto over = [&](const ink_weight *w) {
+        return array_over(w->data, w->dtype, w->shape, how.page_views);
+    };
+    /* The products come out in the type of the scales. */
+    const mx::array scales = mx::astype(over(q.scales), how.activation),
+                    biases = mx::astype(over(q.biases), how.activation);
+    const quantized_matrix made = {over(q.numbers), scales, biases, static_cast<int>(q.group), q.bits};
+    quantized_.emplace(id, made);
+    bytes_ += made.numbers.nbytes() + scales.nbytes() + biases.nbytes();
+}
+
 void operands::add(const ink_graph *graph, const settings &how, ink_value value, form wanted) {
     if (!value.id || fixed_.count({value.id, wanted})) return;
     const ink_value_info *info = ink_graph_value(graph, value.id);
     if (info->kind != INK_VALUE_WEIGHT && info->kind != INK_VALUE_CONSTANT) return;
+    if (info->quantized) return add_quantized(*info->quantized, value.id, how);
     /* A graph may be freed while lazy arrays still need its constants; weights live as long as the model. */
     const mx::array raw = info->kind == INK_VALUE_WEIGHT
                               ? array_over(info->data, info->dtype, info->shape, how.page_views)
@@ -173,11 +187,19 @@ operands::operands(const ink_graph *graph, const settings &how) {
     for (const auto &entry : fixed_) {
         all.push_back(entry.second);
     }
+    for (const auto &entry : quantized_) {
+        all.insert(all.end(), {entry.second.numbers, entry.second.scales, entry.second.biases});
+    }
     mx::eval(all);
 }
 
 const mx::array &operands::fixed(ink_value value, form wanted) const {
     return fixed_.at({value.id, wanted});
+}
+
+const quantized_matrix *operands::quantized(ink_value value) const {
+    const auto found = quantized_.find(value.id);
+    return found == quantized_.end() ? nullptr : &found->second;
 }
 
 const mx::array &operands::rows(int32_t node) const {

@@ -38,6 +38,12 @@ mx::array array_copy(const void *data, ink_dtype dtype, const ink_shape &shape);
 /* `x` in another form. */
 mx::array in_form(const mx::array &x, form wanted, mx::Dtype activation);
 
+/* A weight that stays small integers; see weights/quantized.h. */
+struct quantized_matrix {
+    mx::array numbers, scales, biases;
+    int group, bits;
+};
+
 class operands {
   public:
     /* Makes and evaluates everything that the graph's nodes need. */
@@ -45,6 +51,8 @@ class operands {
 
     /* A weight or constant in the form that was asked for when the graph was walked. */
     const mx::array &fixed(ink_value value, form wanted) const;
+    /* The three arrays of a quantised weight; nullptr for any other value. */
+    const quantized_matrix *quantized(ink_value value) const;
     /* Row groups or gathered rows of a node, i32. */
     const mx::array &rows(int32_t node) const;
     bool has_rows(int32_t node) const;
@@ -52,9 +60,11 @@ class operands {
     size_t bytes() const { return bytes_; }
 
   private:
+    void add_quantized(const ink_quantized &q, int32_t id, const settings &how);
     void add(const ink_graph *graph, const settings &how, ink_value value, form wanted);
 
     std::map<std::pair<int32_t, form>, mx::array> fixed_;
+    std::map<int32_t, quantized_matrix> quantized_;
     std::map<int32_t, mx::array> rows_;
     size_t bytes_ = 0;
 };

@@ -38,6 +38,8 @@ class recorder {
      */
     mx::array modulation(const call &c, int64_t begin, int64_t count) const;
 
+    mx::array product(const call &c, const mx::array &x) const; /* of a linear node */
+
     void record_embed_rows(const call &c);
     void record_linear(const call &c);
     void record_conv2d(const call &c);

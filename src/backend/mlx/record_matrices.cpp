@@ -6,8 +6,15 @@
 namespace ink {
 
 void recorder::record_embed_rows(const call &c) {
+    const mx::array ids = input(c, 1);
+    const quantized_matrix *q = constants_.quantized(c.node->inputs[0]);
+    if (q) {
+        const auto some = [&](const mx::array &of) { return mx::take(of, ids, 0); };
+        return output(
+            c, 0, act(mx::dequantize(some(q->numbers), some(q->scales), some(q->biases), q->group, q->bits)));
+    }
     const mx::array table = input(c, 0);
-    output(c, 0, act(mx::take(mx::reshape(table, {table.shape(0), -1}), input(c, 1), 0)));
+    output(c, 0, act(mx::take(mx::reshape(table, {table.shape(0), -1}), ids, 0)));
 }
 
 /* In f32, so that the cube keeps its digits. */
@@ -19,10 +26,21 @@ static mx::array gelu_tanh(const mx::array &x) {
     return mx::multiply(mx::multiply(mx::array(0.5f), z), mx::add(mx::array(1.0f), t));
 }
 
+/* x W^T + bias */
+mx::array recorder::product(const call &c, const mx::array &x) const {
+    const quantized_matrix *q = constants_.quantized(c.node->inputs[1]);
+    if (q) {
+        const mx::array y =
+            mx::quantized_matmul(x, q->numbers, q->scales, q->biases, true, q->group, q->bits);
+        return has(c, 2) ? mx::add(y, input(c, 2)) : y;
+    }
+    const mx::array weight = mx::transpose(input(c, 1)); /* a view: no second copy of it is made */
+    return has(c, 2) ? mx::addmm(input(c, 2), x, weight) : mx::matmul(x, weight);
+}
+
 void recorder::record_linear(const call &c) {
     const mx::array x = as_matrix(act(input(c, 0)), shape(c, 0));
-    const mx::array weight = mx::transpose(input(c, 1)); /* a view: no second copy of it is made */
-    const mx::array y = has(c, 2) ? mx::addmm(input(c, 2), x, weight) : mx::matmul(x, weight);
+    const mx::array y = product(c, x);
     switch (c.node->params.linear.activation) {
     case INK_ACT_SILU:
         return output(c, 0, act(silu(mx::astype(y, mx::float32))));
