@@ -39,7 +39,6 @@ typedef struct ink_split {
     size_t kept;   /* end of the last piece */
     size_t begin, end;
     bool matched; /* text[begin, end) is a match that was not given yet */
-    bool any;     /* there was a match */
 } ink_split;
 
 void ink_split_begin(const ink_splitter *splitter, ink_split_work *work, const char *text, size_t bytes,

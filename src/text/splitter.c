@@ -127,9 +127,8 @@ static ink_status find(ink_split *split, ink_error *error) {
     while (split->search <= split->bytes) {
         INK_TRY(search(split, error));
         if (!split->matched) break;
-        const bool repeated = split->begin == split->end && split->any && split->end == last_end;
+        const bool repeated = split->begin == split->end && split->end == last_end;
         if (!repeated) {
-            split->any = true;
             split->search = split->end;
             return INK_OK;
         }

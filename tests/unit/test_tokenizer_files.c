@@ -74,9 +74,10 @@ typedef struct parts {
     "false}"
 #define BYTES(prefix, regex)                                                                                 \
     "{\"type\":\"ByteLevel\",\"add_prefix_space\":" prefix ",\"trim_offsets\":true,\"use_regex\":" regex "}"
-#define SEQUENCE(parts) "{\"type\":\"Sequence\",\"pretokenizers\":[" parts "]}"
-#define USUAL_SPLIT     SEQUENCE(SPLIT("\\\\p{L}+|[^\\\\p{L}]") "," BYTES("false", "false"))
-#define USUAL_TOKENS    ",\"ab\":256,\"abc\":257,\"bc\":258"
+#define SEQUENCE(parts)  "{\"type\":\"Sequence\",\"pretokenizers\":[" parts "]}"
+#define TEMPLATE(single) "{\"type\":\"TemplateProcessing\",\"single\":[" single "]}"
+#define USUAL_SPLIT      SEQUENCE(SPLIT("\\\\p{L}+|[^\\\\p{L}]") "," BYTES("false", "false"))
+#define USUAL_TOKENS     ",\"ab\":256,\"abc\":257,\"bc\":258"
 
 static const char *or_usual(const char *part, const char *usual) {
     return part ? part : usual;
@@ -219,8 +220,8 @@ static void test_features(void **state) {
              SEQUENCE("{\"type\":\"Split\",\"pattern\":{\"Regex\":\" \"},\"behavior\":\"Removed\"}," BYTES(
                  "false", "false"))},
         {.post_processor = "{\"type\":\"RobertaProcessing\"}"},
-        {.post_processor =
-             "{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{}},{\"Sequence\":{}}]}"},
+        {.post_processor = TEMPLATE("{\"SpecialToken\":{}},{\"Sequence\":{}}")},
+        {.post_processor = TEMPLATE("{\"Sequence\":{}},{\"SpecialToken\":{}}")},
     };
     static const char *const words[] = {"byte_fallback",
                                         "ignore_merges",
@@ -238,6 +239,7 @@ static void test_features(void **state) {
                                         "regular expression",
                                         "Removed",
                                         "RobertaProcessing",
+                                        "TemplateProcessing",
                                         "TemplateProcessing"};
     for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
         check_refused(folder, &refused[i], INK_ERROR_UNSUPPORTED, words[i]);
