@@ -266,13 +266,16 @@ static void writes_a_file_with_the_umask(void **state) {
 
 static void replaces_a_file_and_keeps_its_permissions(void **state) {
     (void)state;
-    char path[path_bytes];
+    char path[path_bytes], other[path_bytes];
     put_text(in_folder("cat.png", path), "old");
+    assert_int_equal(link(path, in_folder("other", other)), 0);
     assert_int_equal(chmod(path, 0600), 0);
     write_or_fail(path, INK_OK, NULL);
     check_file(path);
     assert_int_equal(mode_of(path), 0600);
-    assert_int_equal(entries(0), 1);
+    /* The old file was not written to: whoever reads it goes on reading it. */
+    expect_text(other, "old");
+    assert_int_equal(entries(0), 2);
 }
 
 static void follows_symbolic_links(void **state) {
