@@ -75,7 +75,7 @@ function(ink_add_tests)
       add_test(NAME ${folder}.${label} COMMAND sh ${script})
       set_tests_properties(${folder}.${label} PROPERTIES LABELS ${folder} TIMEOUT 900 SKIP_RETURN_CODE 77
         ENVIRONMENT "INKSTONE=$<TARGET_FILE:inkstone_cli>;INK_SOURCE_DIR=${CMAKE_CURRENT_SOURCE_DIR};\
-INK_LIBRARY=$<TARGET_FILE:inkstone>;INK_SANITIZE=${INK_SANITIZE}")
+INK_LIBRARY=$<TARGET_FILE:inkstone>;INK_SANITIZE=${INK_SANITIZE};INK_BUILD_TYPE=$<CONFIG>")
     endforeach()
   endforeach()
 endfunction()

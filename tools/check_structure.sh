@@ -46,6 +46,8 @@ check_includes() {
         sed -n 's/^ *# *include *"\([^"]*\)".*/\1/p' "$file" | while read -r header; do
             [ "$header" = inkstone.h ] && continue
             found=false
+            # A backend's own libraries are its own matter.
+            case $room in backend/*) [ -e "src/$header" ] || continue ;; esac
             for one in $rooms; do
                 if [ "$header" = "$one" ] || [ "$(dirname "$header")" = "$one" ]; then found=true; fi
             done
@@ -106,8 +108,8 @@ check_header_comments() {
 }
 
 check_lengths() {
-    # shellcheck disable=SC2086
-    cat "$findings.files" | xargs awk '
+    # shellcheck disable=SC2016  # awk's own $
+    xargs awk <"$findings.files" '
         FNR == 1 { start = 0 }
         /^[A-Za-z_]/ && !/^[A-Za-z_0-9]+:/ { if (!start) start = FNR; name = start == FNR ? $0 : name }
         /;$/ && /^[A-Za-z_}]/ { start = 0 }
@@ -118,7 +120,7 @@ check_lengths() {
             }
             start = 0
         }'
-    # shellcheck disable=SC2086
+    # shellcheck disable=SC2046,SC2086  # lists of files
     wc -l $(grep -v '_tables\.c$' "$findings.files") $others |
         awk '$2 != "total" && $1 > 500 { print $2 ": has " $1 " lines; 500 are the limit" }'
 }

@@ -1,3 +1,6 @@
+/*
+ * Time that passes, for progress and measurements.
+ */
 #ifndef INK_BASE_CLOCK_H
 #define INK_BASE_CLOCK_H
 
