@@ -1,0 +1,120 @@
+/*
+ * Schedules: golden ones bit for bit, one step, and what a configuration file may not say.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "diffusion/schedule.h"
+#include "weights/weights.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define TINY INK_SOURCE_DIR "/tests/golden/tiny-random"
+
+static ink_schedule_config tiny_config(void) {
+    ink_schedule_config config;
+    ink_error error = {0};
+    if (ink_schedule_config_read(TINY "/scheduler", &config, &error) != INK_OK) fail_msg("%s", error.message);
+    return config;
+}
+
+static void equals_the_reference(void **state) {
+    (void)state;
+    const ink_schedule_config config = tiny_config();
+    ink_weights *golden;
+    assert_int_equal(ink_weights_open_file(TINY "/golden.safetensors", &golden, NULL), INK_OK);
+    int checked = 0;
+    const ink_weight *tensor;
+    for (size_t i = 0; (tensor = ink_weights_at(golden, i)) != NULL; i++) {
+        int width, height, steps;
+        float ours[128];
+        if (sscanf(tensor->name, "sigmas.%dx%d.%d", &width, &height, &steps) != 3 || steps == 1) continue;
+        ink_schedule_sigmas(&config, (int64_t)(width / 16) * (height / 16), steps, ours);
+        assert_memory_equal(ours, tensor->data, ((size_t)steps + 1) * sizeof *ours);
+        checked++;
+    }
+    assert_int_equal(checked, 6);
+    ink_weights_close(golden);
+}
+
+static void one_step_goes_from_one_to_zero(void **state) {
+    (void)state;
+    ink_schedule_config config = tiny_config();
+    for (int i = 0; i < 8; i++) {
+        config.dynamic = i & 1;
+        config.exponential = i & 2;
+        config.shift_terminal = i & 4 ? 0.02 : 0;
+        float sigmas[2] = {NAN, NAN};
+        ink_schedule_sigmas(&config, 256, 1, sigmas);
+        assert_true(sigmas[0] == 1 && sigmas[1] == 0);
+    }
+}
+
+static void always_falls(void **state) {
+    (void)state;
+    ink_schedule_config config = tiny_config();
+    for (int kind = 0; kind < 4; kind++) {
+        config.dynamic = kind != 0;
+        config.exponential = kind != 1;
+        config.shift_terminal = kind == 2 ? 0 : 0.02;
+        for (int steps = 2; steps <= 1000; steps += steps < 20 ? 1 : 97) {
+            float sigmas[1001];
+            ink_schedule_sigmas(&config, 4096, steps, sigmas);
+            assert_true(sigmas[0] == 1 && sigmas[steps] == 0);
+            for (int i = 0; i < steps; i++) {
+                assert_true(sigmas[i] > sigmas[i + 1]);
+            }
+            if (config.shift_terminal > 0)
+                assert_true(fabs((double)sigmas[steps - 1] - config.shift_terminal) < 1e-6);
+        }
+    }
+}
+
+/* Reads a configuration file with this content; the sentence must hold `part`. */
+static void expect_refusal(const char *content, ink_status status, const char *part) {
+    char folder[] = "/tmp/inkstone-schedule-XXXXXX", path[256];
+    assert_non_null(mkdtemp(folder));
+    snprintf(path, sizeof path, "%s/scheduler_config.json", folder);
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fputs(content, file);
+    fclose(file);
+    ink_schedule_config config;
+    ink_error error = {0};
+    assert_int_equal(ink_schedule_config_read(folder, &config, &error), status);
+    if (status != INK_OK && !strstr(error.message, part))
+        fail_msg("'%s' does not name '%s'", error.message, part);
+    remove(path);
+    rmdir(folder);
+}
+
+static void refuses_what_it_cannot_do(void **state) {
+    (void)state;
+    expect_refusal("{}", INK_OK, "");
+    expect_refusal("{\"use_karras_sigmas\": true}", INK_ERROR_UNSUPPORTED, "use_karras_sigmas");
+    expect_refusal("{\"stochastic_sampling\": true}", INK_ERROR_UNSUPPORTED, "stochastic_sampling");
+    expect_refusal("{\"_class_name\": \"DDIMScheduler\"}", INK_ERROR_UNSUPPORTED, "FlowMatchEuler");
+    expect_refusal("{\"time_shift_type\": \"cubic\"}", INK_ERROR_FORMAT, "time_shift_type");
+    expect_refusal("{\"max_image_seq_len\": 256}", INK_ERROR_FORMAT, "max_image_seq_len");
+    expect_refusal("{\"shift_terminal\": 1}", INK_ERROR_FORMAT, "shift_terminal");
+    expect_refusal("{\"shift\": \"much\"}", INK_ERROR_FORMAT, "shift");
+    expect_refusal("[]", INK_ERROR_FORMAT, "scheduler_config.json");
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(equals_the_reference),
+        cmocka_unit_test(one_step_goes_from_one_to_zero),
+        cmocka_unit_test(always_falls),
+        cmocka_unit_test(refuses_what_it_cannot_do),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
