@@ -1,3 +1,6 @@
+/*
+ * The pattern at work: compiled by PCRE2, searched for with limits.
+ */
 #define PCRE2_CODE_UNIT_WIDTH 8
 
 #include "text/pattern.h"

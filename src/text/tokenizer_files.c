@@ -20,16 +20,13 @@ static bool has_file(const char *folder, const char *name, bool *found) {
 
 /* One merge a line, in order of rank. */
 static ink_status read_merges(const char *text, size_t bytes, ink_vocabulary *vocabulary, ink_error *error) {
-    static const char version[] = "#version";
     for (size_t at = 0; at < bytes;) {
         const char *line = text + at;
         const char *newline = memchr(line, '\n', bytes - at);
         size_t length = newline ? (size_t)(newline - line) : bytes - at;
         at += length + 1;
         if (length > 0 && line[length - 1] == '\r') length--;
-        const bool is_version =
-            length >= sizeof version - 1 && memcmp(line, version, sizeof version - 1) == 0;
-        if (length == 0 || is_version) continue;
+        if (length == 0) continue;
         INK_TRY(ink_vocabulary_merge_line(vocabulary, line, length, error));
     }
     return INK_OK;

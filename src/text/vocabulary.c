@@ -118,6 +118,8 @@ ink_status ink_vocabulary_merge(ink_vocabulary *vocabulary, const char *left, si
 
 ink_status ink_vocabulary_merge_line(ink_vocabulary *vocabulary, const char *line, size_t bytes,
                                      ink_error *error) {
+    static const char version[] = "#version";
+    if (bytes >= sizeof version - 1 && memcmp(line, version, sizeof version - 1) == 0) return INK_OK;
     const char *space = bytes ? memchr(line, ' ', bytes) : NULL;
     const size_t left = space ? (size_t)(space - line) : 0;
     if (!space || memchr(space + 1, ' ', bytes - left - 1)) {

@@ -38,7 +38,7 @@ void ink_vocabulary_fini(ink_vocabulary *vocabulary);
 /* Adds the next merge of the list. INK_ERROR_FORMAT if a token is not in the vocabulary. */
 ink_status ink_vocabulary_merge(ink_vocabulary *vocabulary, const char *left, size_t left_bytes,
                                 const char *right, size_t right_bytes, ink_error *error);
-/* The same for the notation "left right". */
+/* The same for the notation "left right"; a line that begins with "#version" is no merge. */
 ink_status ink_vocabulary_merge_line(ink_vocabulary *vocabulary, const char *line, size_t bytes,
                                      ink_error *error);
 

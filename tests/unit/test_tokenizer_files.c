@@ -135,10 +135,11 @@ static void test_merges(void **state) {
     check_ids(folder, &(parts){.merges = "[\"b c\",\"a b\",\"ab c\"]"}, "abc", "97 258");
     check_ids(folder, &(parts){.merges = "[\"a b\",\"b c\",\"a b\",\"ab c\"]"}, "abc",
               "97 258"); /* the last rank counts */
-    check_ids(folder,
-              &(parts){.merges = "[\"#version: 0.2\"]",
-                       .vocabulary = ",\"#version:\":256,\"0.2\":257,\"#version:0.2\":258"},
-              "a", "97");
+    check_ids(folder, &(parts){.merges = "[\"#version: 0.2\",\"a b\"]"}, "ab", "256");
+    check_ids(
+        folder,
+        &(parts){.merges = "[[\"#version\",\"s\"]]", .vocabulary = ",\"#version\":256,\"#versions\":257"},
+        "a", "97");
     check_ids(folder, &(parts){.merges = "[]"}, "abc", "97 98 99");
     check_ids(folder, &(parts){.vocabulary = ",\"aa\":256,\"aaa\":257", .merges = "[\"a a\",\"aa a\"]"},
               "aaaaa", "256 257");
