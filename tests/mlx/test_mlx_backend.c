@@ -238,6 +238,19 @@ static void test_settings(void **state) {
 }
 
 #ifdef __linux__
+/* AddressSanitizer keeps what is freed: then only its own search for leaks tells. */
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+enum { keeps_freed = 1 };
+#else
+enum { keeps_freed = 0 };
+#endif
+#elif defined(__SANITIZE_ADDRESS__)
+enum { keeps_freed = 1 };
+#else
+enum { keeps_freed = 0 };
+#endif
+
 /* A number of /proc/self/status: "Threads", or "VmRSS" in kB. */
 static long own_status(const char *name) {
     FILE *file = fopen("/proc/self/status", "r");
@@ -268,7 +281,7 @@ static void test_nothing_is_left(void **state) {
         close_counter(&c); /* with work that nobody asked for */
     }
     assert_int_equal(own_status("Threads"), threads);
-    assert_true(own_status("VmRSS") - kilobytes < 4096);
+    assert_true(keeps_freed || own_status("VmRSS") - kilobytes < 4096);
 
     open_counter(&c);
     bind_counter(&c);
@@ -278,7 +291,7 @@ static void test_nothing_is_left(void **state) {
         assert_int_equal(ink_program_run(c.program, i % 4, NULL, NULL), INK_OK);
         if (i % 10 == 9) assert_int_equal(ink_buffer_read(c.sum, sum, sizeof sum, NULL), INK_OK);
     }
-    assert_true(own_status("VmRSS") - kilobytes < 2048);
+    assert_true(keeps_freed || own_status("VmRSS") - kilobytes < 2048);
     close_counter(&c);
 }
 #endif
