@@ -34,6 +34,7 @@ typedef struct attention_thread {
     float score[ATTENTION_ROWS][ATTENTION_PITCH]; /* then exp(score - maximum) */
     float maximum[ATTENTION_ROWS];
     double sum[ATTENTION_ROWS];
+    int64_t seen[ATTENTION_ROWS]; /* how many keys of this block each row sees */
     const float *q_rows[ATTENTION_ROWS], *score_rows[ATTENTION_ROWS];
     float *score_out[ATTENTION_ROWS], *result_rows[ATTENTION_ROWS];
     const void *key_rows[ATTENTION_KEYS];
@@ -136,37 +137,75 @@ static void attention_softmax(const attention_job *job, attention_thread *own, i
     }
 }
 
-/* result += weights V, for `rows` rows from `first` on and the first `keys` of own->value_rows. */
-static void attention_add_values(const attention_job *job, attention_thread *own, int64_t first, int64_t rows,
-                                 int64_t keys) {
-    for (int64_t d = 0; d < job->head_dim; d += TILE_COLUMNS) {
-        const int columns = (int)smaller(job->head_dim - d, TILE_COLUMNS);
-        const int64_t width = panel_width(columns);
-        for (int64_t k = 0; k < keys; k++) {
-            float *to = own->panel + k * width;
-            memcpy(to, own->value_rows[k] + d, (size_t)columns * sizeof *to);
-            for (int64_t j = columns; j < width; j++) {
-                to[j] = 0;
-            }
+/* Columns [d, d + columns) of the values as a panel. */
+static void attention_pack_values(attention_thread *own, int64_t keys, int64_t d, int columns) {
+    const int64_t width = panel_width(columns);
+    for (int64_t k = 0; k < keys; k++) {
+        const float *from = own->value_rows[k] + d;
+        float *to = own->panel + k * width;
+        if (columns == TILE_COLUMNS) {
+            copy_floats(to, from, TILE_COLUMNS);
+            continue;
         }
-        tile_run(&(tile_product){.rows = own->score_rows + first,
-                                 .taps = 1,
-                                 .depth = keys,
-                                 .n_rows = rows,
-                                 .panel = own->panel,
-                                 .panel_stride = width,
-                                 .out = own->result_rows + first,
-                                 .out_column = d,
-                                 .columns = columns,
-                                 .accumulate = true});
+        copy_floats(to, from, columns);
+        for (int64_t j = columns; j < width; j++) {
+            to[j] = 0;
+        }
     }
 }
 
-/* One block of queries [begin, end) of one head of one segment with `length` rows. */
-static void attention_block(const attention_job *job, attention_thread *own, const ink_segment *segment,
-                            int64_t length, int64_t head, int64_t begin, int64_t end) {
-    const int64_t kv_head = head / (job->node->params.attention.heads / job->node->params.attention.kv_heads);
-    const bool causal = job->node->params.attention.causal;
+/* How many of the `keys` keys from `first` on row i sees. */
+INLINE int64_t attention_seen(bool causal, int64_t i, int64_t first, int64_t keys) {
+    if (!causal || i - first + 1 >= keys) return keys;
+    return i < first ? 0 : i - first + 1;
+}
+
+/* result += weights V, where row r has own->seen[r] weights. A tile of rows
+ * takes the keys that all of them see together, and the few others row by row. */
+static void attention_add_values(const attention_job *job, attention_thread *own, int64_t rows, int64_t keys,
+                                 bool diagonal) {
+    for (int64_t d = 0; d < job->head_dim; d += TILE_COLUMNS) {
+        const int columns = (int)smaller(job->head_dim - d, TILE_COLUMNS);
+        attention_pack_values(own, keys, d, columns);
+        tile_product product = {.rows = own->score_rows,
+                                .taps = 1,
+                                .depth = keys,
+                                .n_rows = rows,
+                                .panel = own->panel,
+                                .panel_stride = panel_width(columns),
+                                .out = own->result_rows,
+                                .out_column = d,
+                                .columns = columns,
+                                .accumulate = true};
+        if (!diagonal) {
+            tile_run(&product);
+            continue;
+        }
+        for (int64_t r = 0; r < rows; r += TILE_ROWS) {
+            const int64_t common = own->seen[r];
+            product.rows = own->score_rows + r;
+            product.out = own->result_rows + r;
+            product.panel = own->panel;
+            product.depth = common;
+            product.n_rows = smaller(rows - r, TILE_ROWS);
+            tile_run(&product);
+            for (int64_t i = r + 1; i < smaller(rows, r + TILE_ROWS); i++) {
+                if (own->seen[i] == common) continue;
+                const float *others = own->score[i] + common;
+                product.rows = &others;
+                product.out = own->result_rows + i;
+                product.panel = own->panel + common * product.panel_stride;
+                product.depth = own->seen[i] - common;
+                product.n_rows = 1;
+                tile_run(&product);
+            }
+        }
+    }
+}
+
+/* Scales the queries and empties the results of rows [begin, end). */
+static void attention_begin(const attention_job *job, attention_thread *own, const ink_segment *segment,
+                            int64_t head, int64_t begin, int64_t end) {
     const float scale = job->node->params.attention.scale;
     for (int64_t i = begin; i < end; i++) {
         const float *q = attention_row(job, segment, 0, head, i);
@@ -178,23 +217,11 @@ static void attention_block(const attention_job *job, attention_thread *own, con
         own->maximum[i - begin] = -INFINITY;
         own->sum[i - begin] = 0;
     }
-    const int64_t last = causal ? end : length;
-    for (int64_t first = 0; first < last; first += ATTENTION_KEYS) {
-        const int64_t keys = smaller(last - first, ATTENTION_KEYS);
-        for (int64_t j = 0; j < keys; j++) {
-            own->key_rows[j] = attention_row(job, segment, 1, kv_head, first + j);
-            own->value_rows[j] = attention_row(job, segment, 2, kv_head, first + j);
-        }
-        attention_scores(job, own, end - begin, keys);
-        const bool diagonal = causal && first + keys > begin + 1;
-        for (int64_t i = begin; i < end; i++) {
-            const int64_t seen = diagonal ? smaller(i - first + 1, keys) : keys;
-            if (seen <= 0) continue;
-            attention_softmax(job, own, i - begin, seen);
-            if (diagonal) attention_add_values(job, own, i - begin, 1, seen);
-        }
-        if (!diagonal) attention_add_values(job, own, 0, end - begin, keys);
-    }
+}
+
+/* Writes the results of rows [begin, end). */
+static void attention_end(const attention_job *job, attention_thread *own, const ink_segment *segment,
+                          int64_t head, int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; i++) {
         int64_t row;
         const ink_tensor *out = &job->out[attention_locate(segment, i, &row)];
@@ -205,6 +232,30 @@ static void attention_block(const attention_job *job, attention_thread *own, con
             to[d] = result[d] / divisor;
         }
     }
+}
+
+/* One block of queries [begin, end) of one head of one segment with `length` rows. */
+static void attention_block(const attention_job *job, attention_thread *own, const ink_segment *segment,
+                            int64_t length, int64_t head, int64_t begin, int64_t end) {
+    const int64_t kv_head = head / (job->node->params.attention.heads / job->node->params.attention.kv_heads);
+    const bool causal = job->node->params.attention.causal;
+    attention_begin(job, own, segment, head, begin, end);
+    const int64_t last = causal ? end : length;
+    for (int64_t first = 0; first < last; first += ATTENTION_KEYS) {
+        const int64_t keys = smaller(last - first, ATTENTION_KEYS);
+        for (int64_t j = 0; j < keys; j++) {
+            own->key_rows[j] = attention_row(job, segment, 1, kv_head, first + j);
+            own->value_rows[j] = attention_row(job, segment, 2, kv_head, first + j);
+        }
+        attention_scores(job, own, end - begin, keys);
+        for (int64_t i = begin; i < end; i++) {
+            const int64_t seen = attention_seen(causal, i, first, keys);
+            own->seen[i - begin] = seen;
+            if (seen > 0) attention_softmax(job, own, i - begin, seen);
+        }
+        attention_add_values(job, own, end - begin, keys, own->seen[0] < keys);
+    }
+    attention_end(job, own, segment, head, begin, end);
 }
 
 /* Blocks of queries of a segment, and its rows. */

@@ -1,13 +1,14 @@
 /*
  * Matrix products with weights: out = activation(x W^T + bias).
  *
- * Many rows: x is copied into blocks of DEPTH columns (rows of a power-of-two pitch would fight for the same
- * cache sets), then every task takes a block of rows and a block of columns, and for each strip of
- * TILE_COLUMNS rows of W and each DEPTH: packs the strip into the L1 cache, multiplies all its rows of x with
- * it. W is widened and transposed once per block of rows, so nothing is kept packed.
+ * Many rows: a task takes a block of rows of x and a block of rows of W (columns of the result). For each
+ * LINEAR_DEPTH of the sum it copies its part of x into the L2 cache, where no two rows fight for a cache set,
+ * and then for each strip of TILE_COLUMNS rows of W: packs the strip into the L1 cache, fetches the next one
+ * in the meantime, and multiplies. The results gather in the L2 cache; bias and activation are applied when
+ * they leave. W is widened and transposed once per block of rows, so nothing is kept packed.
  * Few rows: dot products along the rows of W, which are read once, in order (linear_dot.h).
  *
- * Blocks do not depend on the number of threads, and the order of every sum is fixed by DEPTH.
+ * The order of every sum is fixed by LINEAR_DEPTH; which task computes an element changes nothing.
  */
 #ifndef INK_BACKEND_CPU_LINEAR_H
 #define INK_BACKEND_CPU_LINEAR_H
@@ -17,12 +18,11 @@
 
 enum {
     LINEAR_DEPTH = INK_LEVEL == 2 ? 160 : 256, /* a panel of it fills half of a 32 KiB L1 cache */
-    LINEAR_PITCH = LINEAR_DEPTH + FLOATS_PER_LINE,
-    LINEAR_ROWS = 360,          /* rows of x per task: DEPTH columns of them fit into L2 beside the panel */
-    LINEAR_STRIPS = 4,          /* strips of W per task */
-    LINEAR_COPY = 8,            /* rows of x per copying task */
-    LINEAR_STAGE = 6 * 1048576, /* floats of x that are packed at a time */
-    LINEAR_PANEL = LINEAR_DEPTH * TILE_COLUMNS
+    LINEAR_ROWS = 96,                          /* rows of x per task */
+    LINEAR_STRIPS = INK_LEVEL == 2 ? 6 : 16,   /* strips of W per task */
+    LINEAR_TASKS = 16,                         /* fewer tasks than this get fewer strips each */
+    LINEAR_X_PITCH = LINEAR_DEPTH + FLOATS_PER_LINE,
+    LINEAR_SUM_PITCH = LINEAR_STRIPS * TILE_COLUMNS + FLOATS_PER_LINE
 };
 
 typedef struct linear_job {
@@ -33,106 +33,106 @@ typedef struct linear_job {
     int64_t rows, inputs, outputs; /* M, K, N */
     const float *bias;             /* widened; nullable */
     ink_activation activation;
-    float *packed;                 /* [stage blocks of rows][depth blocks][row][LINEAR_PITCH] */
-    char *threads;                 /* [threads][linear_thread_bytes()] */
-    int64_t stage_row, stage_rows; /* rows being worked on */
-    int64_t row_blocks, column_blocks;
+    char *threads; /* [threads][linear_thread_bytes()] */
+    int64_t row_blocks, strips, column_blocks;
 } linear_job;
 
-/* What each thread needs: a panel and pointers to rows. */
+/* What each thread needs. */
 typedef struct linear_thread {
-    float panel[LINEAR_PANEL];
+    float panel[LINEAR_DEPTH * TILE_COLUMNS];
+    float x[LINEAR_ROWS][LINEAR_X_PITCH];
+    float sums[LINEAR_ROWS][LINEAR_SUM_PITCH];
     const float *x_rows[LINEAR_ROWS];
-    float *out_rows[LINEAR_ROWS];
+    float *sum_rows[LINEAR_ROWS];
 } linear_thread;
 
 static size_t linear_thread_bytes(void) {
     return (size_t)round_up((int64_t)sizeof(linear_thread), CACHE_LINE);
 }
 
-static int64_t linear_depth_blocks(int64_t inputs) {
-    return (inputs + LINEAR_DEPTH - 1) / LINEAR_DEPTH;
+/* Row `row` of W from element k on. */
+INLINE const char *linear_weights(const linear_job *job, int64_t row, int64_t k) {
+    return (const char *)job->w + (row * job->inputs + k) * (int64_t)ink_dtype_bytes(job->w_dtype);
 }
 
-/* Rows that are packed at a time. */
-static int64_t linear_stage_rows(int64_t rows, int64_t inputs) {
-    const int64_t pitch = linear_depth_blocks(inputs) * LINEAR_PITCH;
-    int64_t fit = LINEAR_STAGE / pitch / LINEAR_ROWS * LINEAR_ROWS;
-    if (fit < LINEAR_ROWS) fit = LINEAR_ROWS;
-    return smaller(fit, rows);
-}
-
-/* Task: copies LINEAR_COPY rows of the stage. */
-static void linear_pack_rows(void *context, int64_t task, int thread) {
-    (void)thread;
-    const linear_job *job = context;
-    const int64_t end = smaller((task + 1) * LINEAR_COPY, job->stage_rows);
-    for (int64_t row = task * LINEAR_COPY; row < end; row++) {
-        const float *from = job->x + (job->stage_row + row) * job->inputs;
-        for (int64_t b = 0, k = 0; k < job->inputs; b++, k += LINEAR_DEPTH) {
-            float *to = job->packed + (b * job->stage_rows + row) * LINEAR_PITCH;
-            memcpy(to, from + k, (size_t)smaller(job->inputs - k, LINEAR_DEPTH) * sizeof *to);
-        }
+/* Asks for a strip of W that is packed next; it lies in short pieces that no hardware foresees. */
+static void linear_prefetch_weights(const linear_job *job, int64_t column, int64_t k) {
+    const int64_t bytes = smaller(job->inputs - k, LINEAR_DEPTH) * (int64_t)ink_dtype_bytes(job->w_dtype);
+    const int64_t end = smaller(column + TILE_COLUMNS, job->outputs);
+    for (int64_t row = column; row < end; row++) {
+        prefetch(linear_weights(job, row, k), bytes);
     }
 }
 
-/* One strip of W: outputs [column, column + columns) for `rows` rows whose first is `row` of the stage. */
-static void linear_strip(const linear_job *job, linear_thread *own, int64_t row, int64_t rows, int64_t column,
-                         int columns) {
-    const void *w_rows[TILE_COLUMNS] = {0};
-    const int64_t pitch = job->inputs * (int64_t)ink_dtype_bytes(job->w_dtype);
+/* Adds the products of one strip of W at depth k to the sums; `first` is the task's first column. */
+static void linear_strip(const linear_job *job, linear_thread *own, int64_t rows, int64_t first,
+                         int64_t column, int64_t k, int64_t depth) {
+    const int columns = (int)smaller(job->outputs - column, TILE_COLUMNS);
+    const void *w_rows[TILE_COLUMNS];
     for (int j = 0; j < columns; j++) {
-        w_rows[j] = (const char *)job->w + (column + j) * pitch;
+        w_rows[j] = linear_weights(job, column + j, 0);
     }
-    for (int64_t r = 0; r < rows; r++) {
-        own->out_rows[r] = job->out + (job->stage_row + row + r) * job->outputs;
-    }
-    for (int64_t b = 0, k = 0; k < job->inputs; b++, k += LINEAR_DEPTH) {
-        const int64_t depth = smaller(job->inputs - k, LINEAR_DEPTH);
-        pack_panel(own->panel, w_rows, job->w_dtype, k, columns, depth);
-        for (int64_t r = 0; r < rows; r++) {
-            own->x_rows[r] = job->packed + (b * job->stage_rows + row + r) * LINEAR_PITCH;
-        }
-        tile_run(&(tile_product){.rows = own->x_rows,
-                                 .taps = 1,
-                                 .depth = depth,
-                                 .n_rows = rows,
-                                 .panel = own->panel,
-                                 .panel_stride = panel_width(columns),
-                                 .out = own->out_rows,
-                                 .out_column = column,
-                                 .columns = columns,
-                                 .accumulate = b > 0});
-    }
-    if (!job->bias && job->activation == INK_ACT_NONE) return;
-    for (int64_t r = 0; r < rows; r++) {
-        finish_row(own->out_rows[r] + column, job->bias ? job->bias + column : NULL, columns,
-                   job->activation);
-    }
+    pack_panel(own->panel, w_rows, job->w_dtype, k, columns, depth);
+    const int width = (int)panel_width(columns);
+    tile_run(&(tile_product){.rows = own->x_rows,
+                             .taps = 1,
+                             .depth = depth,
+                             .n_rows = rows,
+                             .panel = own->panel,
+                             .panel_stride = width,
+                             .out = own->sum_rows,
+                             .out_column = column - first,
+                             .columns = width,
+                             .accumulate = k > 0});
 }
 
-/* Task: one block of rows and one of columns; rows vary fastest, so that threads share W. */
+/* Task: one block of rows and one of strips; rows vary fastest, so that threads share W. */
 static void linear_block(void *context, int64_t task, int thread) {
     const linear_job *job = context;
     linear_thread *own = (linear_thread *)(void *)(job->threads + (size_t)thread * linear_thread_bytes());
-    const int64_t block = task % job->row_blocks, column_block = task / job->row_blocks;
-    const int64_t row = job->stage_rows * block / job->row_blocks;
-    const int64_t rows = job->stage_rows * (block + 1) / job->row_blocks - row;
-    const int64_t width = LINEAR_STRIPS * TILE_COLUMNS;
-    const int64_t end = smaller((column_block + 1) * width, job->outputs);
-    for (int64_t column = column_block * width; column < end; column += TILE_COLUMNS) {
-        linear_strip(job, own, row, rows, column, (int)smaller(end - column, TILE_COLUMNS));
+    const int64_t row_block = task % job->row_blocks, column_block = task / job->row_blocks;
+    const int64_t row = job->rows * row_block / job->row_blocks;
+    const int64_t rows = job->rows * (row_block + 1) / job->row_blocks - row;
+    const int64_t first_strip = job->strips * column_block / job->column_blocks;
+    const int64_t strips = job->strips * (column_block + 1) / job->column_blocks - first_strip;
+    const int64_t first = first_strip * TILE_COLUMNS;
+    const int64_t columns = smaller(strips * TILE_COLUMNS, job->outputs - first);
+    for (int64_t r = 0; r < rows; r++) {
+        own->x_rows[r] = own->x[r];
+        own->sum_rows[r] = own->sums[r];
     }
+    for (int64_t k = 0; k < job->inputs; k += LINEAR_DEPTH) {
+        const int64_t depth = smaller(job->inputs - k, LINEAR_DEPTH);
+        for (int64_t r = 0; r < rows; r++) {
+            copy_floats(own->x[r], job->x + (row + r) * job->inputs + k, depth);
+        }
+        const int64_t next = k + depth;
+        for (int64_t i = 0; i < strips; i++) {
+            const int64_t column = first + i * TILE_COLUMNS;
+            if (i + 1 < strips)
+                linear_prefetch_weights(job, column + TILE_COLUMNS, k);
+            else if (next < job->inputs)
+                linear_prefetch_weights(job, first, next);
+            linear_strip(job, own, rows, first, column, k, depth);
+        }
+    }
+    for (int64_t r = 0; r < rows; r++) {
+        finish_row(own->sums[r], job->bias ? job->bias + first : NULL, (int)columns, job->activation);
+        copy_floats(job->out + (row + r) * job->outputs + first, own->sums[r], columns);
+    }
+}
+
+/* Floats for the bias, and for linear_dot's copy of x. */
+static int64_t linear_bias_floats(int64_t outputs) {
+    return round_up(outputs, FLOATS_PER_LINE);
 }
 
 static size_t linear_scratch(const ink_node *node, const ink_tensor *in, const ink_tensor *out, int threads) {
     (void)node, (void)out;
     const int64_t rows = ink_shape_rows(&in[0].shape), inputs = ink_shape_columns(&in[0].shape);
-    size_t bytes = (size_t)round_up(in[1].shape.dim[0], FLOATS_PER_LINE) * sizeof(float);
-    if (rows <= DOT_MAX_ROWS) return bytes;
-    bytes += (size_t)(linear_stage_rows(rows, inputs) * linear_depth_blocks(inputs) * LINEAR_PITCH) *
-             sizeof(float);
-    return bytes + (size_t)threads * linear_thread_bytes();
+    const size_t bias = (size_t)linear_bias_floats(in[1].shape.dim[0]) * sizeof(float);
+    if (rows <= DOT_MAX_ROWS) return bias + (size_t)dot_copy_floats(rows, inputs) * sizeof(float);
+    return bias + (size_t)threads * linear_thread_bytes();
 }
 
 static void linear_run(const ink_kernel_args *args) {
@@ -145,34 +145,31 @@ static void linear_run(const ink_kernel_args *args) {
                       .inputs = ink_shape_columns(&x->shape),
                       .outputs = w->shape.dim[0],
                       .activation = args->node->params.linear.activation};
-    float *bias_f32 = args->scratch;
+    float *bias_f32 = args->scratch, *rest = bias_f32 + linear_bias_floats(job.outputs);
     if (bias->data) {
         widen(bias_f32, bias->data, bias->dtype, 0, job.outputs);
         job.bias = bias_f32;
     }
     if (job.rows <= DOT_MAX_ROWS) {
-        linear_dot_run(args->pool, &(dot_job){.x = job.x,
-                                              .w = job.w,
-                                              .w_dtype = job.w_dtype,
-                                              .out = job.out,
-                                              .rows = job.rows,
-                                              .inputs = job.inputs,
-                                              .outputs = job.outputs,
-                                              .bias = job.bias,
-                                              .activation = job.activation});
+        linear_dot_run(args->pool, rest,
+                       &(dot_job){.x = job.x,
+                                  .w = job.w,
+                                  .w_dtype = job.w_dtype,
+                                  .out = job.out,
+                                  .rows = job.rows,
+                                  .inputs = job.inputs,
+                                  .outputs = job.outputs,
+                                  .bias = job.bias,
+                                  .activation = job.activation});
         return;
     }
-    const int64_t stage = linear_stage_rows(job.rows, job.inputs);
-    job.packed = bias_f32 + round_up(job.outputs, FLOATS_PER_LINE);
-    job.threads = (char *)(job.packed + stage * linear_depth_blocks(job.inputs) * LINEAR_PITCH);
-    const int64_t width = LINEAR_STRIPS * TILE_COLUMNS;
-    job.column_blocks = (job.outputs + width - 1) / width;
-    for (; job.stage_row < job.rows; job.stage_row += stage) {
-        job.stage_rows = smaller(job.rows - job.stage_row, stage);
-        job.row_blocks = (job.stage_rows + LINEAR_ROWS - 1) / LINEAR_ROWS;
-        ink_pool_run(args->pool, (job.stage_rows + LINEAR_COPY - 1) / LINEAR_COPY, linear_pack_rows, &job);
-        ink_pool_run(args->pool, job.row_blocks * job.column_blocks, linear_block, &job);
-    }
+    job.threads = (char *)rest;
+    job.row_blocks = (job.rows + LINEAR_ROWS - 1) / LINEAR_ROWS;
+    job.strips = (job.outputs + TILE_COLUMNS - 1) / TILE_COLUMNS;
+    job.column_blocks = (job.strips + LINEAR_STRIPS - 1) / LINEAR_STRIPS;
+    const int64_t enough = (LINEAR_TASKS + job.row_blocks - 1) / job.row_blocks;
+    if (job.column_blocks < enough) job.column_blocks = smaller(enough, job.strips);
+    ink_pool_run(args->pool, job.row_blocks * job.column_blocks, linear_block, &job);
 }
 
 #endif

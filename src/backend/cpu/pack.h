@@ -23,6 +23,25 @@ INLINE int64_t panel_width(int64_t columns) {
     return round_up(columns, VL);
 }
 
+/* Asks for memory that is needed soon. */
+INLINE void prefetch(const void *from, int64_t bytes) {
+    for (int64_t i = 0; i < bytes; i += CACHE_LINE) {
+        __builtin_prefetch((const char *)from + i, 0, 2);
+    }
+}
+
+/* memcpy of n floats in vectors: compilers turn memcpy into string instructions, which do not overlap the
+ * waits for memory of one row with the next row's. */
+INLINE void copy_floats(float *to, const float *from, int64_t n) {
+    int64_t i = 0;
+    for (; i + VL <= n; i += VL) {
+        vstore(to + i, vload(from + i));
+    }
+    for (; i < n; i++) {
+        to[i] = from[i];
+    }
+}
+
 /* dst[i] = element first + i of an array of f32, bf16 or f16, which needs no alignment. */
 static void widen(float *dst, const void *data, ink_dtype dtype, int64_t first, int64_t count) {
     int64_t i = 0;
@@ -35,42 +54,50 @@ static void widen(float *dst, const void *data, ink_dtype dtype, int64_t first, 
 }
 
 #if INK_LEVEL >= 1
-/* panel[k * stride + j] = element first + k of rows[j], for 8 rows and 8 depths. */
-INLINE void transpose_8x8(float *panel, int64_t stride, const void *const *rows, ink_dtype dtype,
-                          int64_t first) {
-    __m256 r[8], s[8];
-    UNROLL for (int j = 0; j < 8; j++) {
-        const char *p = (const char *)rows[j] + first * (dtype == INK_F32 ? 4 : 2);
-        if (dtype == INK_F32) {
-            r[j] = _mm256_loadu_ps((const float *)(const void *)p);
-        } else {
-            const __m128i half = _mm_loadu_si128((const __m128i *)(const void *)p);
-            r[j] = dtype == INK_F16 ? _mm256_cvtph_ps(half)
-                                    : _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(half), 16));
-        }
+/* Four lanes of a row: f32 or widened f16 elements, or pairs of bf16. */
+INLINE __m128 load_quad(const char *p, const ink_dtype dtype) {
+    if (dtype == INK_F16) return _mm_cvtph_ps(_mm_loadl_epi64((const __m128i *)(const void *)p));
+    return _mm_loadu_ps((const float *)(const void *)p);
+}
+
+/* Lane d of eight rows becomes column[d], for d in [0, 4). */
+INLINE void transpose_quads(const void *const *rows, const ink_dtype dtype, int64_t byte, __m256 *column) {
+    __m256 r[4], s[4];
+    UNROLL for (int j = 0; j < 4; j++) {
+        const __m256 low = _mm256_castps128_ps256(load_quad((const char *)rows[j] + byte, dtype));
+        r[j] = _mm256_insertf128_ps(low, load_quad((const char *)rows[j + 4] + byte, dtype), 1);
     }
-    UNROLL for (int j = 0; j < 8; j += 2) {
+    UNROLL for (int j = 0; j < 4; j += 2) {
         s[j] = _mm256_unpacklo_ps(r[j], r[j + 1]);
         s[j + 1] = _mm256_unpackhi_ps(r[j], r[j + 1]);
     }
-    UNROLL for (int j = 0; j < 8; j += 4) {
-        r[j] = _mm256_shuffle_ps(s[j], s[j + 2], 0x44);
-        r[j + 1] = _mm256_shuffle_ps(s[j], s[j + 2], 0xEE);
-        r[j + 2] = _mm256_shuffle_ps(s[j + 1], s[j + 3], 0x44);
-        r[j + 3] = _mm256_shuffle_ps(s[j + 1], s[j + 3], 0xEE);
-    }
-    UNROLL for (int j = 0; j < 4; j++) {
-        _mm256_storeu_ps(panel + j * stride, _mm256_permute2f128_ps(r[j], r[j + 4], 0x20));
-        _mm256_storeu_ps(panel + (j + 4) * stride, _mm256_permute2f128_ps(r[j], r[j + 4], 0x31));
+    UNROLL for (int j = 0; j < 2; j++) {
+        column[2 * j] = _mm256_shuffle_ps(s[j], s[j + 2], 0x44);
+        column[2 * j + 1] = _mm256_shuffle_ps(s[j], s[j + 2], 0xEE);
     }
 }
 
-/* The depths that come in eights, of eight rows; returns how many. */
-INLINE int64_t pack_eight_rows(float *panel, int64_t stride, const void *const *rows, ink_dtype dtype,
+/* The depths of eight rows that come in fours, or in eights if they are bf16; returns how many. A pair of
+ * bf16 is transposed as one lane and comes apart afterwards. */
+INLINE int64_t pack_eight_rows(float *panel, int64_t stride, const void *const *rows, const ink_dtype dtype,
                                int64_t first, int64_t depth) {
+    const int64_t step = dtype == INK_BF16 ? 8 : 4, bytes = dtype == INK_F32 ? 4 : 2;
     int64_t k = 0;
-    for (; k + 8 <= depth; k += 8) {
-        transpose_8x8(panel + k * stride, stride, rows, dtype, first + k);
+    for (; k + step <= depth; k += step) {
+        __m256 column[4];
+        transpose_quads(rows, dtype, (first + k) * bytes, column);
+        float *to = panel + k * stride;
+        UNROLL for (int d = 0; d < 4; d++) {
+            if (dtype == INK_BF16) {
+                const __m256i pairs = _mm256_castps_si256(column[d]);
+                const __m256i upper = _mm256_set1_epi32((int)0xFFFF0000u);
+                _mm256_storeu_ps(to + 2 * d * stride, _mm256_castsi256_ps(_mm256_slli_epi32(pairs, 16)));
+                _mm256_storeu_ps(to + (2 * d + 1) * stride,
+                                 _mm256_castsi256_ps(_mm256_and_si256(pairs, upper)));
+            } else {
+                _mm256_storeu_ps(to + d * stride, column[d]);
+            }
+        }
     }
     return k;
 }
