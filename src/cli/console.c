@@ -104,6 +104,13 @@ void cli_say(cli_console *console, const char *format, ...) {
     va_end(arguments);
 }
 
+void cli_tell(cli_console *console, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    print_line(console, "", "", format, arguments);
+    va_end(arguments);
+}
+
 void cli_detail(cli_console *console, const char *format, ...) {
     if (!console->verbose) return;
     va_list arguments;

@@ -27,6 +27,9 @@ void cli_warn(cli_console *console, const char *format, ...) INK_PRINTF(2, 3);  
 void cli_say(cli_console *console, const char *format, ...) INK_PRINTF(2, 3);    /* not if quiet */
 void cli_detail(cli_console *console, const char *format, ...) INK_PRINTF(2, 3); /* if verbose */
 
+/* A line that is printed even if the console is quiet: a result that is told nowhere else. */
+void cli_tell(cli_console *console, const char *format, ...) INK_PRINTF(2, 3);
+
 /* Rewrites the live line (live consoles only); "" removes it. `text` is ASCII without control characters. The
  * first `colored` characters, from the character `from` on, are shown in colour. */
 void cli_live(cli_console *console, const char *text, size_t from, size_t colored);

@@ -64,10 +64,10 @@ static int draw(drawing *d) {
         return CLI_USAGE;
     }
     if (d->request.count > 1)
-        cli_say(&d->console, "seeds: %" PRId64 " to %" PRId64, d->request.seed,
-                d->request.seed + d->request.count - 1);
+        cli_tell(&d->console, "seeds: %" PRId64 " to %" PRId64, d->request.seed,
+                 d->request.seed + d->request.count - 1);
     else
-        cli_say(&d->console, "seed: %" PRId64, d->request.seed);
+        cli_tell(&d->console, "seed: %" PRId64, d->request.seed);
     cli_watch_signals();
     ink_error error = {0};
     const ink_status status = ink_generate(d->model, &d->request, &d->result, &error);
