@@ -92,7 +92,7 @@ static void wrong_values_are_named(void **state) {
     expect_close_failure(&c, "\"k\"");
     c = open_config("{\"k\": [1, \"x\"]}");
     ink_config_ints(&c, "k", 0, 10, list, 2);
-    expect_close_failure(&c, "\"k\"");
+    expect_close_failure(&c, "k[1]");
     c = open_config("{\"k\": 5}");
     assert_false(ink_config_enter(&c, "k"));
     expect_close_failure(&c, "\"k\"");
