@@ -113,6 +113,36 @@ static void test_results_outlive_programs(void **state) {
     close_counter(&c);
 }
 
+/* Values that are not finite must not count as 0 either. */
+static void test_stats_of_negative_values(void **state) {
+    (void)state;
+    ink_backend *backend = new_backend("f32");
+    ink_graph *graph;
+    ink_program *program;
+    ink_buffer *in, *out;
+    const ink_shape three = ink_shape1(3), four = ink_shape1(4);
+    const float values[3] = {-3, NAN, -1};
+    float stats[4];
+    assert_int_equal(ink_graph_create(&graph, NULL), INK_OK);
+    ink_store(graph, ink_slot(graph, "out", INK_F32, four),
+              ink_stats(graph, ink_slot(graph, "in", INK_F32, three)), 0, 0);
+    assert_int_equal(ink_compile(backend, graph, &program, NULL), INK_OK);
+    assert_int_equal(ink_buffer_create(backend, INK_F32, &three, &in, NULL), INK_OK);
+    assert_int_equal(ink_buffer_create(backend, INK_F32, &four, &out, NULL), INK_OK);
+    assert_int_equal(ink_buffer_write(in, values, sizeof values, NULL), INK_OK);
+    assert_int_equal(ink_program_bind(program, "in", in, NULL), INK_OK);
+    assert_int_equal(ink_program_bind(program, "out", out, NULL), INK_OK);
+    assert_int_equal(ink_program_run(program, 0, NULL, NULL), INK_OK);
+    assert_int_equal(ink_buffer_read(out, stats, sizeof stats, NULL), INK_OK);
+    assert_true(stats[0] == -3 && stats[1] == -1 && stats[3] == 1);
+    assert_true(fabs(stats[2] - sqrt(5)) < 1e-6);
+    ink_program_destroy(program);
+    ink_buffer_destroy(in);
+    ink_buffer_destroy(out);
+    ink_graph_destroy(graph);
+    ink_backend_destroy(backend);
+}
+
 static bool always(void *user) {
     (void)user;
     return true;
@@ -301,6 +331,7 @@ int main(void) {
         cmocka_unit_test(test_runs_are_lazy),
         cmocka_unit_test(test_write_replaces),
         cmocka_unit_test(test_results_outlive_programs),
+        cmocka_unit_test(test_stats_of_negative_values),
         cmocka_unit_test(test_misuse),
         cmocka_unit_test(test_impossible_tensors),
         cmocka_unit_test(test_exceptions_become_statuses),
