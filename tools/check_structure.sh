@@ -18,48 +18,50 @@ others=$(for folder in include tests bench examples; do
     [ -d $folder ] && find $folder -name '*.c' -o -name '*.h' -o -name '*.cpp'
 done | sort)
 
-# What each room may include: rooms, or single headers. A room that is not listed is a finding.
-allowed() {
-    case $1 in
-    base) echo base ;;
-    weights | text | diffusion | image) echo "base $1" ;;
-    graph) echo "base weights graph" ;;
-    models) echo "base weights graph models" ;;
-    backend) echo "base weights graph backend/backend.h" ;;
-    backend/*) echo "base weights graph backend/backend.h backend/host $1" ;;
-    pipeline) echo "base weights graph backend/backend.h text models diffusion image pipeline" ;;
-    cli) echo "base cli" ;;
-    server) echo "base server" ;;
-    esac
-}
-
 backends=$(for folder in src/backend/*/; do basename "$folder"; done | grep -v '^host$')
 
-# room_of src/backend/cpu/pack.h -> backend/cpu
-room_of() { dirname "${1#src/}"; }
-
+# Which room includes which. A room that is not listed is a finding.
 check_includes() {
-    while read -r file; do
-        room=$(room_of "$file")
-        rooms=$(allowed "$room")
-        [ -n "$rooms" ] || echo "$file: the room '$room' is unknown; add it to tools/check_structure.sh and docs/architecture.md"
-        sed -n 's/^ *# *include *"\([^"]*\)".*/\1/p' "$file" | while read -r header; do
-            [ "$header" = inkstone.h ] && continue
-            found=false
-            # A backend's own libraries are its own matter.
-            case $room in backend/*) [ -e "src/$header" ] || continue ;; esac
-            for one in $rooms; do
-                if [ "$header" = "$one" ] || [ "$(dirname "$header")" = "$one" ]; then found=true; fi
-            done
+    # shellcheck disable=SC2016  # awk's own $
+    xargs awk <"$findings.files" '
+        BEGIN {
+            may["base"] = "base"
+            may["weights"] = "base weights"
+            may["text"] = "base text"
+            may["diffusion"] = "base diffusion"
+            may["image"] = "base image"
+            may["graph"] = "base weights graph"
+            may["models"] = "base weights graph models"
+            may["backend"] = "base weights graph backend/backend.h"
+            may["pipeline"] = "base weights graph backend/backend.h text models diffusion image pipeline"
+            may["cli"] = "base cli"
+            may["server"] = "base server"
+            for (i = 1; i < ARGC; i++) there[ARGV[i]] = 1
+        }
+        function folder_of(path) {
+            return sub(/\/[^\/]*$/, "", path) ? path : "."
+        }
+        FNR == 1 {
+            room = folder_of(substr(FILENAME, 5))
+            rooms = room in may ? may[room] : ""
+            in_backend = room ~ /^backend\/./
+            if (in_backend) rooms = may["backend"] " backend/host " room
+            if (rooms == "")
+                print FILENAME ": the room " room " is unknown; add it here and to docs/architecture.md"
+        }
+        /^[ \t]*#[ \t]*include[ \t]*"/ {
+            split($0, parts, "\"")
+            header = parts[2]
+            if (header == "inkstone.h") next
+            # The libraries of a backend are its own matter.
+            if (in_backend && !("src/" header in there)) next
             # backend.c lists the backends of this build: it may see how each is made.
-            if [ "$file" = src/backend/backend.c ]; then
-                for backend in $backends; do
-                    [ "$header" = "backend/$backend/$backend.h" ] && found=true
-                done
-            fi
-            $found || echo "$file: includes $header, which $room may not know"
-        done
-    done <"$findings.files"
+            folder = folder_of(header)
+            name = substr(folder, 9)
+            if (FILENAME == "src/backend/backend.c" && header == "backend/" name "/" name ".h") next
+            if (index(" " rooms " ", " " folder " ") == 0 && index(" " rooms " ", " " header " ") == 0)
+                print FILENAME ": includes " header ", which " room " may not know"
+        }'
 }
 
 check_backends_stay_inside() {
@@ -91,20 +93,28 @@ check_examples() {
 
 # A file says at its top what it is; a .c file may leave that to its own header, included first.
 check_header_comments() {
-    # shellcheck disable=SC2086
-    for file in $(cat "$findings.files") $others; do
-        [ "$(head -c 2 "$file")" = '/*' ] && continue
-        own=$(sed -n 's/^ *# *include *["<]\([^">]*\)[">].*/\1/p' "$file" | head -n 1)
-        case $file in
-        *.h) ;;
-        *)
-            for place in src tests "$(dirname "$file")"; do
-                [ -f "$place/$own" ] && [ "$(head -c 2 "$place/$own")" = '/*' ] && continue 2
-            done
-            ;;
-        esac
-        echo "$file: does not begin with a comment that says what it is"
-    done
+    # shellcheck disable=SC2016,SC2086
+    { cat "$findings.files"; printf '%s\n' $others; } | xargs awk '
+        function folder_of(path) {
+            return sub(/\/[^\/]*$/, "", path) ? path : "."
+        }
+        FNR == 1 {
+            file[++n] = FILENAME
+            commented[FILENAME] = /^\/\*/
+        }
+        /^[ \t]*#[ \t]*include/ && !(FILENAME in own) {
+            split($0, parts, /["<>]/)
+            own[FILENAME] = parts[2]
+        }
+        END {
+            for (i = 1; i <= n; i++) {
+                f = file[i]
+                if (commented[f]) continue
+                if (f !~ /\.h$/ && (commented["src/" own[f]] || commented["tests/" own[f]] ||
+                                    commented[folder_of(f) "/" own[f]])) continue
+                print f ": does not begin with a comment that says what it is"
+            }
+        }'
 }
 
 check_lengths() {
