@@ -55,35 +55,38 @@ INLINE const char *linear_weights(const linear_job *job, int64_t row, int64_t k)
     return (const char *)job->w + (row * job->inputs + k) * (int64_t)ink_dtype_bytes(job->w_dtype);
 }
 
-/* Asks for a strip of W that is packed next; it lies in short pieces that no hardware foresees. */
-static void linear_prefetch_weights(const linear_job *job, int64_t column, int64_t k) {
-    const int64_t bytes = smaller(job->inputs - k, LINEAR_DEPTH) * (int64_t)ink_dtype_bytes(job->w_dtype);
-    const int64_t end = smaller(column + TILE_COLUMNS, job->outputs);
-    for (int64_t row = column; row < end; row++) {
-        prefetch(linear_weights(job, row, k), bytes);
+/* Points at the rows of a strip of W from element k on; returns how many there are. */
+static int linear_point(const linear_job *job, int64_t column, int64_t k, const void **rows) {
+    const int columns = (int)smaller(job->outputs - column, TILE_COLUMNS);
+    const int64_t bytes = (int64_t)ink_dtype_bytes(job->w_dtype);
+    for (int j = 0; j < columns; j++) {
+        rows[j] = (const char *)job->w + ((column + j) * job->inputs + k) * bytes;
     }
+    return columns;
 }
 
-/* Adds the products of one strip of W at depth k to the sums; `first` is the task's first column. */
+/* Adds the products of one strip of W at depth k to the sums, whose first column is `first`. Fetches the
+ * strip at next_column and next_k, which is packed next: it lies in pieces that no hardware foresees. */
 static void linear_strip(const linear_job *job, linear_thread *own, int64_t rows, int64_t first,
-                         int64_t column, int64_t k, int64_t depth) {
-    const int columns = (int)smaller(job->outputs - column, TILE_COLUMNS);
-    const void *w_rows[TILE_COLUMNS];
-    for (int j = 0; j < columns; j++) {
-        w_rows[j] = linear_weights(job, column + j, 0);
-    }
-    pack_panel(own->panel, w_rows, job->w_dtype, k, columns, depth);
-    const int width = (int)panel_width(columns);
+                         int64_t column, int64_t k, int64_t next_column, int64_t next_k) {
+    const void *w_rows[TILE_COLUMNS], *next_rows[TILE_COLUMNS];
+    const int columns = linear_point(job, column, k, w_rows);
+    const int64_t depth = smaller(job->inputs - k, LINEAR_DEPTH);
+    pack_panel(own->panel, w_rows, job->w_dtype, 0, columns, depth);
+    const int64_t next_depth = smaller(job->inputs - next_k, LINEAR_DEPTH);
     tile_run(&(tile_product){.rows = own->x_rows,
                              .taps = 1,
                              .depth = depth,
                              .n_rows = rows,
                              .panel = own->panel,
-                             .panel_stride = width,
+                             .panel_stride = panel_width(columns),
                              .out = own->sum_rows,
                              .out_column = column - first,
-                             .columns = width,
-                             .accumulate = k > 0});
+                             .columns = (int)panel_width(columns),
+                             .accumulate = k > 0,
+                             .soon = (const char *const *)next_rows,
+                             .n_soon = next_depth > 0 ? linear_point(job, next_column, next_k, next_rows) : 0,
+                             .soon_bytes = next_depth * (int64_t)ink_dtype_bytes(job->w_dtype)});
 }
 
 /* Task: one block of rows and one of strips; rows vary fastest, so that threads share W. */
@@ -106,14 +109,11 @@ static void linear_block(void *context, int64_t task, int thread) {
         for (int64_t r = 0; r < rows; r++) {
             copy_floats(own->x[r], job->x + (row + r) * job->inputs + k, depth);
         }
-        const int64_t next = k + depth;
         for (int64_t i = 0; i < strips; i++) {
             const int64_t column = first + i * TILE_COLUMNS;
-            if (i + 1 < strips)
-                linear_prefetch_weights(job, column + TILE_COLUMNS, k);
-            else if (next < job->inputs)
-                linear_prefetch_weights(job, first, next);
-            linear_strip(job, own, rows, first, column, k, depth);
+            const bool last = i + 1 == strips;
+            linear_strip(job, own, rows, first, column, k, last ? first : column + TILE_COLUMNS,
+                         last ? k + depth : k);
         }
     }
     for (int64_t r = 0; r < rows; r++) {

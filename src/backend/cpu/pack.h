@@ -23,13 +23,6 @@ INLINE int64_t panel_width(int64_t columns) {
     return round_up(columns, VL);
 }
 
-/* Asks for memory that is needed soon. */
-INLINE void prefetch(const void *from, int64_t bytes) {
-    for (int64_t i = 0; i < bytes; i += CACHE_LINE) {
-        __builtin_prefetch((const char *)from + i, 0, 2);
-    }
-}
-
 /* memcpy of n floats in vectors: compilers turn memcpy into string instructions, which do not overlap the
  * waits for memory of one row with the next row's. */
 INLINE void copy_floats(float *to, const float *from, int64_t n) {
@@ -111,13 +104,15 @@ static void pack_panel(float *panel, const void *const *rows, ink_dtype dtype, i
     int j = 0;
 #if INK_LEVEL >= 1
     for (; j + 8 <= columns; j += 8) {
-        int64_t k;
-        if (dtype == INK_F32)
-            k = pack_eight_rows(panel + j, stride, rows + j, INK_F32, first, depth);
+        int64_t k; /* a stride that the compiler knows saves a fifth of the time */
+        if (stride != TILE_COLUMNS)
+            k = pack_eight_rows(panel + j, stride, rows + j, dtype, first, depth);
+        else if (dtype == INK_F32)
+            k = pack_eight_rows(panel + j, TILE_COLUMNS, rows + j, INK_F32, first, depth);
         else if (dtype == INK_BF16)
-            k = pack_eight_rows(panel + j, stride, rows + j, INK_BF16, first, depth);
+            k = pack_eight_rows(panel + j, TILE_COLUMNS, rows + j, INK_BF16, first, depth);
         else
-            k = pack_eight_rows(panel + j, stride, rows + j, INK_F16, first, depth);
+            k = pack_eight_rows(panel + j, TILE_COLUMNS, rows + j, INK_F16, first, depth);
         for (; k < depth; k++) {
             for (int i = 0; i < 8; i++) {
                 panel[k * stride + j + i] = ink_element_f32(rows[j + i], dtype, first + k);

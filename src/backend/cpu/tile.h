@@ -32,6 +32,9 @@ typedef struct tile_product {
     int64_t out_column;
     int columns;     /* 1 ... TILE_COLUMNS; the panel has them rounded up to whole vectors */
     bool accumulate; /* add to out instead of setting it */
+    /* Memory to fetch in the meantime, in pieces of soon_bytes. All at once they would block the loads. */
+    const char *const *soon;
+    int64_t n_soon, soon_bytes;
 } tile_product;
 
 /* rows: [taps][rows_stride]; out: [m], first column included. */
@@ -116,6 +119,15 @@ static void tile_ragged(const tile_product *p, tile_fn fn, int m, const float *c
     }
 }
 
+/* Fetches the share of tile t of n_tiles. */
+INLINE void tile_fetch(const tile_product *p, int64_t t, int64_t n_tiles) {
+    for (int64_t i = p->n_soon * t / n_tiles; i < p->n_soon * (t + 1) / n_tiles; i++) {
+        for (int64_t byte = 0; byte < p->soon_bytes; byte += 64) {
+            __builtin_prefetch(p->soon[i] + byte, 0, 2);
+        }
+    }
+}
+
 /* The whole product. Rows are dealt to tiles evenly: 20 rows are five tiles of 4, not three of 6 and one of
  * 2, because narrow tiles wait for their own sums. */
 static void tile_run(const tile_product *p) {
@@ -128,6 +140,7 @@ static void tile_run(const tile_product *p) {
         for (int r = 0; r < m; r++) {
             out[r] = p->out[first + r] + p->out_column;
         }
+        tile_fetch(p, t, n_tiles);
         const tile_fn fn = tiles[vectors - 1][m - 1];
         if (p->columns == vectors * VL)
             fn(p, p->rows + first, out);
