@@ -57,7 +57,8 @@ ink_status ink_text_encoder_config_read(const char *folder, ink_text_encoder_con
 
 ink_status ink_text_encoder_strip_names(ink_weights *weights, ink_error *error) {
     INK_TRY(ink_weights_strip_prefix(weights, "model.language_model.", error));
-    INK_TRY(ink_weights_strip_prefix(weights, "language_model.model.", error)); /* another generation of names */
+    INK_TRY(
+        ink_weights_strip_prefix(weights, "language_model.model.", error)); /* another generation of names */
     return ink_weights_strip_prefix(weights, "model.", error);
 }
 
