@@ -21,7 +21,7 @@ static ink_tensor_entry *find_entry(const ink_file_weights *w, const char *name)
 }
 
 /* The weight behind an entry, copied to aligned memory if the file misaligns it. Call with the lock held. */
-static ink_status aligned_weight(ink_tensor_entry *entry, const ink_weight **weight, ink_error *error) {
+static ink_status align_entry(ink_tensor_entry *entry, const ink_weight **weight, ink_error *error) {
     *weight = &entry->weight;
     if (entry->weight.data) return INK_OK;
     if (!entry->aligned) {
@@ -38,6 +38,20 @@ static ink_status aligned_weight(ink_tensor_entry *entry, const ink_weight **wei
     return INK_OK;
 }
 
+static ink_status readable_weight(ink_file_weights *w, ink_tensor_entry *entry, const ink_weight **weight,
+                                  ink_error *error) {
+    pthread_mutex_lock(&w->lock);
+    const ink_status status = align_entry(entry, weight, error);
+    pthread_mutex_unlock(&w->lock);
+    return status;
+}
+
+static ink_status fail_unsupported(const ink_file_weights *w, const ink_tensor_entry *entry,
+                                   ink_error *error) {
+    return ink_fail(error, INK_ERROR_UNSUPPORTED, "%s: tensor \"%s\" %s", w->path, entry->weight.name,
+                    entry->unsupported);
+}
+
 static bool can_compute(ink_dtype dtype) {
     return dtype == INK_F32 || dtype == INK_BF16 || dtype == INK_F16;
 }
@@ -52,10 +66,7 @@ static ink_status get(ink_weights *base, const char *name, const ink_shape *shap
                         "%s: tensor \"%s\" %s is missing: the file is incomplete or of another model",
                         w->path, name, ink_shape_text(shape, want));
     }
-    if (entry->unsupported) {
-        return ink_fail(error, INK_ERROR_UNSUPPORTED, "%s: tensor \"%s\" %s", w->path, name,
-                        entry->unsupported);
-    }
+    if (entry->unsupported) return fail_unsupported(w, entry, error);
     if (!ink_shape_equal(&entry->weight.shape, shape)) {
         return ink_fail(error, INK_ERROR_FORMAT, "%s: tensor \"%s\" has shape %s, the configuration needs %s",
                         w->path, name, ink_shape_text(&entry->weight.shape, has),
@@ -66,10 +77,14 @@ static ink_status get(ink_weights *base, const char *name, const ink_shape *shap
                         "%s: tensor \"%s\" is stored as %s; f32, bf16 and f16 can be computed with", w->path,
                         name, ink_dtype_name(entry->weight.dtype));
     }
-    pthread_mutex_lock(&w->lock);
-    const ink_status status = aligned_weight(entry, weight, error);
-    pthread_mutex_unlock(&w->lock);
-    return status;
+    return readable_weight(w, entry, weight, error);
+}
+
+static ink_status align(ink_weights *base, const ink_weight **weight, ink_error *error) {
+    ink_file_weights *w = (ink_file_weights *)base;
+    ink_tensor_entry *entry = find_entry(w, (*weight)->name);
+    if (entry->unsupported) return fail_unsupported(w, entry, error);
+    return readable_weight(w, entry, weight, error);
 }
 
 static const ink_weight *visible(const ink_tensor_entry *entry) {
@@ -101,8 +116,9 @@ static ink_status strip_prefix(ink_weights *base, const char *prefix, ink_error 
     ink_file_weights *w = (ink_file_weights *)base;
     const size_t length = strlen(prefix);
     for (size_t i = 0; i < w->n_entries; i++) {
-        ink_weight *weight = &w->entries[i]->weight;
-        if (strncmp(weight->name, prefix, length) == 0) weight->name += length;
+        ink_tensor_entry *entry = w->entries[i];
+        if (strncmp(entry->weight.name, prefix, length) == 0) entry->weight.name += length;
+        if (entry->aligned) entry->aligned->name = entry->weight.name;
     }
     return sort_entries(w, error);
 }
@@ -141,6 +157,7 @@ static void close_files(ink_weights *base) {
 static const ink_weights_source file_source = {.get = get,
                                                .find = find,
                                                .at = at,
+                                               .align = align,
                                                .strip_prefix = strip_prefix,
                                                .metadata = metadata,
                                                .release = release,
@@ -212,7 +229,7 @@ ink_status ink_weights_open_file(const char *path, ink_weights **weights, ink_er
     ink_status status = INK_OK;
     for (size_t i = 0; i < w->n_entries && status == INK_OK; i++) {
         const ink_weight *weight;
-        if (!w->entries[i]->unsupported) status = aligned_weight(w->entries[i], &weight, error);
+        if (!w->entries[i]->unsupported) status = align_entry(w->entries[i], &weight, error);
     }
     if (status != INK_OK) {
         close_files(&w->base);

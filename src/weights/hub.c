@@ -69,7 +69,9 @@ static bool newest_snapshot(const char *repository, char commit[max_part + 1]) {
         if (!copy_part(entry->d_name, entry->d_name + strlen(entry->d_name), name) ||
             !join(path, repository, "snapshots", name) || stat(path, &info) != 0 || !S_ISDIR(info.st_mode))
             continue;
-        if (found && info.st_mtime <= newest) continue;
+        /* Of equally old ones always the same, whatever the order of the folder. */
+        if (found && (info.st_mtime < newest || (info.st_mtime == newest && strcmp(name, commit) < 0)))
+            continue;
         found = true;
         newest = info.st_mtime;
         memcpy(commit, name, sizeof name);

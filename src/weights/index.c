@@ -76,6 +76,18 @@ static ink_status check_map(const ink_file_weights *w, const char *path, json_t 
     return INK_OK;
 }
 
+/* A shard that is missing is what an interrupted download leaves. */
+static ink_status add_shard(ink_file_weights *w, const char *path, const char *folder, const char *name,
+                            ink_error *error) {
+    char *shard = ink_path_join(folder, name);
+    if (!shard) return ink_fail_memory(error, "a path", strlen(name));
+    const bool there = ink_path_is_file(shard);
+    free(shard);
+    if (there) return ink_file_weights_add(w, folder, name, error);
+    return ink_fail(error, INK_ERROR_IO, "%s needs %s beside it, which is not there: download it too", path,
+                    name);
+}
+
 static ink_status open_shards(const char *folder, const char *path, json_t *map, ink_weights **weights,
                               ink_error *error) {
     if (!json_is_object(map)) {
@@ -87,7 +99,7 @@ static ink_status open_shards(const char *folder, const char *path, json_t *map,
     ink_file_weights *w = NULL;
     ink_status status = ink_file_weights_create(folder, count, &w, error);
     for (size_t i = 0; i < count && status == INK_OK; i++) {
-        status = ink_file_weights_add(w, folder, shards[i], error);
+        status = add_shard(w, path, folder, shards[i], error);
     }
     if (status == INK_OK) status = check_map(w, path, map, shards, error);
     if (status == INK_OK) status = ink_file_weights_finish(w, error);

@@ -36,14 +36,18 @@ static bool find_sizes(const ink_shape *shape, ink_quantized *q) {
     return is_scale(q->scales) && q->biases->dtype == q->scales->dtype;
 }
 
-ink_status ink_quantized_find(const ink_weights *weights, const char *name, const ink_shape *shape,
+ink_status ink_quantized_find(ink_weights *weights, const char *name, const ink_shape *shape,
                               ink_quantized *q, bool *found, ink_error *error) {
     *q = (ink_quantized){.numbers = ink_weights_find(weights, name)};
     *found = q->numbers && q->numbers->dtype == INK_U32;
     if (!*found) return INK_OK;
     q->scales = find_beside(weights, name, ".scales");
     q->biases = find_beside(weights, name, ".biases");
-    if (q->scales && q->biases && find_sizes(shape, q)) return INK_OK;
+    if (q->scales && q->biases && find_sizes(shape, q)) {
+        INK_TRY(ink_weights_align(weights, &q->numbers, error));
+        INK_TRY(ink_weights_align(weights, &q->scales, error));
+        return ink_weights_align(weights, &q->biases, error);
+    }
     char want[INK_SHAPE_TEXT_BYTES], has[INK_SHAPE_TEXT_BYTES];
     return ink_fail(
         error, INK_ERROR_FORMAT,

@@ -19,7 +19,7 @@ typedef struct ink_quantized {
 
 /* Is `name` (which ends in ".weight") stored like this? *found says so. INK_ERROR_FORMAT if it is, but does
  * not make a matrix of `shape`. */
-ink_status ink_quantized_find(const ink_weights *weights, const char *name, const ink_shape *shape,
+ink_status ink_quantized_find(ink_weights *weights, const char *name, const ink_shape *shape,
                               ink_quantized *quantized, bool *found, ink_error *error);
 
 /* Row `o` of the matrix, `columns` elements, widened: products and sums in f32. */

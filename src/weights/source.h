@@ -11,6 +11,7 @@ typedef struct ink_weights_source {
     ink_status (*get)(ink_weights *, const char *name, const ink_shape *, const ink_weight **, ink_error *);
     const ink_weight *(*find)(const ink_weights *, const char *name);           /* nullable */
     const ink_weight *(*at)(const ink_weights *, size_t i);                     /* nullable */
+    ink_status (*align)(ink_weights *, const ink_weight **, ink_error *);       /* nullable */
     ink_status (*strip_prefix)(ink_weights *, const char *prefix, ink_error *); /* nullable */
     const char *(*metadata)(const ink_weights *, const char *key);              /* nullable */
     void (*release)(ink_weights *);

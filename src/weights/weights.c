@@ -14,6 +14,10 @@ const ink_weight *ink_weights_find(const ink_weights *weights, const char *name)
     return weights->source->find ? weights->source->find(weights, name) : NULL;
 }
 
+ink_status ink_weights_align(ink_weights *weights, const ink_weight **weight, ink_error *error) {
+    return weights->source->align ? weights->source->align(weights, weight, error) : INK_OK;
+}
+
 const ink_weight *ink_weights_at(const ink_weights *weights, size_t i) {
     return weights->source->at ? weights->source->at(weights, i) : NULL;
 }

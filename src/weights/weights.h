@@ -48,8 +48,12 @@ ink_status ink_weights_get(ink_weights *weights, const char *name, const ink_sha
                            const ink_weight **weight, ink_error *error);
 
 /* The tensor called `name` in whatever shape and dtype, or NULL. Never creates one. Its data are NULL if the
- * file misaligns it and nobody asked for it by ink_weights_get. */
+ * file misaligns it and nobody asked for it by ink_weights_get or ink_weights_align. */
 const ink_weight *ink_weights_find(const ink_weights *weights, const char *name);
+
+/* Makes *weight, which ink_weights_find or ink_weights_at gave, a view that has data: a tensor that the file
+ * misaligns is copied. INK_ERROR_UNSUPPORTED if this version cannot read it. Thread-safe. */
+ink_status ink_weights_align(ink_weights *weights, const ink_weight **weight, ink_error *error);
 
 /* All tensors in order of name. NULL past the end. */
 const ink_weight *ink_weights_at(const ink_weights *weights, size_t i);
