@@ -17,9 +17,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { most_slots = 8, least_runs = 5, most_runs = 25 };
+enum { most_slots = 8, least_runs = 5, most_runs = 15 };
 
-static const double least_seconds = 0.4;
+static const double least_seconds = 0.25;
 
 typedef struct bench_case {
     const char *name;
