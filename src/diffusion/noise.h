@@ -12,8 +12,9 @@
  * (torch's other path). Only the low 32 bits of the seed count. */
 void ink_noise_f32(uint64_t seed, size_t n, float *out);
 
-/* The same with dtype=torch.bfloat16, widened to float32; n >= 16 or n == 0 is what torch's vector path
- * covers; smaller n takes torch's scalar path as well. */
+/* The same with dtype=torch.bfloat16, widened to float32, as torch drew it up to 2.11: 8 random bits for each
+ * uniform number and every operation rounded. torch 2.15 draws other numbers: for n a multiple of 16, those
+ * of ink_noise_f32 rounded. Below 16 numbers all versions agree. */
 void ink_noise_bf16(uint64_t seed, size_t n, float *out);
 
 #endif

@@ -9,6 +9,15 @@
 static const char *const unsupported_flags[] = {"use_karras_sigmas", "use_exponential_sigmas",
                                                 "use_beta_sigmas", "invert_sigmas", "stochastic_sampling"};
 
+/* A linear time shift divides by its constant, which is base_shift and max_shift at the ends. */
+static void check_linear(ink_config *file, const ink_schedule_config *c) {
+    if (c->exponential || !c->dynamic || (c->base_shift > 0 && c->max_shift > 0)) return;
+    ink_config_fail(
+        file, INK_ERROR_FORMAT,
+        "with \"time_shift_type\" linear, \"base_shift\" %g and \"max_shift\" %g must be more than 0",
+        c->base_shift, c->max_shift);
+}
+
 static void check_flags(ink_config *file) {
     for (size_t i = 0; i < sizeof unsupported_flags / sizeof *unsupported_flags; i++) {
         if (ink_config_bool(file, unsupported_flags[i], false)) {
@@ -46,6 +55,7 @@ ink_status ink_schedule_config_read(const char *folder, ink_schedule_config *c, 
                         "\"max_image_seq_len\" %g must be more than \"base_image_seq_len\" %g", c->max_tokens,
                         c->base_tokens);
     }
+    check_linear(&file, c);
     check_flags(&file);
     return ink_config_close(&file, error);
 }

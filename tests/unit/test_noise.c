@@ -15,6 +15,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static void equals_torch_bit_for_bit(void **state) {
     (void)state;
@@ -41,6 +42,40 @@ static void equals_torch_bit_for_bit(void **state) {
     }
     assert_int_equal(checked, 21);
     ink_weights_close(golden);
+}
+
+static uint64_t hash(const float *values, size_t n) {
+    uint64_t h = 0xCBF29CE484222325u;
+    for (size_t i = 0; i < n; i++) {
+        uint32_t bits;
+        memcpy(&bits, &values[i], sizeof bits);
+        for (int shift = 0; shift < 32; shift += 8) {
+            h = (h ^ (bits >> shift & 0xFF)) * 0x100000001B3u;
+        }
+    }
+    return h;
+}
+
+/* Made by tools/make_diffusion_golden.py: seeds of all ranges, sizes with and without a remainder. */
+static void equals_torch_for_many_seeds_and_sizes(void **state) {
+    (void)state;
+    FILE *file = fopen(INK_SOURCE_DIR "/tests/golden/diffusion.txt", "r");
+    assert_non_null(file);
+    char line[256], type[8];
+    int checked = 0;
+    while (fgets(line, sizeof line, file)) {
+        unsigned long long seed, n, expected;
+        if (sscanf(line, "noise %7s %llu %llu %llx", type, &seed, &n, &expected) != 4) continue;
+        float *ours = malloc((size_t)n * sizeof *ours);
+        assert_non_null(ours);
+        (strcmp(type, "bf16") == 0 ? ink_noise_bf16 : ink_noise_f32)(seed, (size_t)n, ours);
+        if (hash(ours, (size_t)n) != expected)
+            fail_msg("%llu numbers of type %s from seed %llu are not those of torch", n, type, seed);
+        free(ours);
+        checked++;
+    }
+    fclose(file);
+    assert_int_equal(checked, 24 * (13 + 5));
 }
 
 static void only_the_low_half_of_a_seed_counts(void **state) {
@@ -98,6 +133,7 @@ static void looks_normal(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(equals_torch_bit_for_bit),
+        cmocka_unit_test(equals_torch_for_many_seeds_and_sizes),
         cmocka_unit_test(only_the_low_half_of_a_seed_counts),
         cmocka_unit_test(a_longer_draw_begins_with_a_shorter_one),
         cmocka_unit_test(stays_inside_its_memory),

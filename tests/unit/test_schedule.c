@@ -45,6 +45,45 @@ static void equals_the_reference(void **state) {
     ink_weights_close(golden);
 }
 
+static uint64_t hash(const float *values, size_t n) {
+    uint64_t h = 0xCBF29CE484222325u;
+    for (size_t i = 0; i < n; i++) {
+        uint32_t bits;
+        memcpy(&bits, &values[i], sizeof bits);
+        for (int shift = 0; shift < 32; shift += 8) {
+            h = (h ^ (bits >> shift & 0xFF)) * 0x100000001B3u;
+        }
+    }
+    return h;
+}
+
+/* Made by tools/make_diffusion_golden.py: every kind of shift, with and without the stretch. */
+static void equals_the_reference_in_every_configuration(void **state) {
+    (void)state;
+    FILE *file = fopen(INK_SOURCE_DIR "/tests/golden/diffusion.txt", "r");
+    assert_non_null(file);
+    char line[256], type[16];
+    int checked = 0;
+    while (fgets(line, sizeof line, file)) {
+        ink_schedule_config c = {.num_train_timesteps = 1000};
+        int tokens, steps;
+        unsigned long long expected;
+        if (sscanf(line, "schedule %lf %lf %lf %lf %lf %lf %15s %d %d %llx", &c.base_shift, &c.max_shift,
+                   &c.base_tokens, &c.max_tokens, &c.shift_terminal, &c.shift, type, &tokens, &steps,
+                   &expected) != 10)
+            continue;
+        c.dynamic = strcmp(type, "static") != 0;
+        c.exponential = strcmp(type, "linear") != 0;
+        float sigmas[1001];
+        assert_in_range(steps, 2, 1000);
+        ink_schedule_sigmas(&c, tokens, steps, sigmas);
+        if (hash(sigmas, (size_t)steps + 1) != expected) fail_msg("another schedule than that of %s", line);
+        checked++;
+    }
+    fclose(file);
+    assert_int_equal(checked, 5 * 4 * 8);
+}
+
 static void one_step_goes_from_one_to_zero(void **state) {
     (void)state;
     ink_schedule_config config = tiny_config();
@@ -106,12 +145,27 @@ static void refuses_what_it_cannot_do(void **state) {
     expect_refusal("{\"max_image_seq_len\": 256}", INK_ERROR_FORMAT, "max_image_seq_len");
     expect_refusal("{\"shift_terminal\": 1}", INK_ERROR_FORMAT, "shift_terminal");
     expect_refusal("{\"shift\": \"much\"}", INK_ERROR_FORMAT, "shift");
+    expect_refusal("{\"use_exponential_sigmas\": true}", INK_ERROR_UNSUPPORTED, "use_exponential_sigmas");
+    expect_refusal("{\"use_beta_sigmas\": true}", INK_ERROR_UNSUPPORTED, "use_beta_sigmas");
+    expect_refusal("{\"invert_sigmas\": true}", INK_ERROR_UNSUPPORTED, "invert_sigmas");
+    expect_refusal("{\"use_karras_sigmas\": null, \"shift_terminal\": null}", INK_OK, "");
+    expect_refusal("{\"shift_terminal\": -0.1}", INK_ERROR_FORMAT, "shift_terminal");
+    expect_refusal("{\"shift\": 0}", INK_ERROR_FORMAT, "shift");
+    expect_refusal("{\"max_shift\": 1e308}", INK_ERROR_FORMAT, "max_shift");
+    expect_refusal("{\"max_shift\": 1e400}", INK_ERROR_FORMAT, "scheduler_config.json");
+    expect_refusal("{\"base_image_seq_len\": -256}", INK_ERROR_FORMAT, "base_image_seq_len");
+    expect_refusal("{\"num_train_timesteps\": 0}", INK_ERROR_FORMAT, "num_train_timesteps");
+    expect_refusal("{\"use_dynamic_shifting\": 1}", INK_ERROR_FORMAT, "use_dynamic_shifting");
+    expect_refusal("{\"use_dynamic_shifting\": true, \"time_shift_type\": \"linear\", \"base_shift\": -1}",
+                   INK_ERROR_FORMAT, "base_shift");
+    expect_refusal("{\"shift\": 1", INK_ERROR_FORMAT, "scheduler_config.json");
     expect_refusal("[]", INK_ERROR_FORMAT, "scheduler_config.json");
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(equals_the_reference),
+        cmocka_unit_test(equals_the_reference_in_every_configuration),
         cmocka_unit_test(one_step_goes_from_one_to_zero),
         cmocka_unit_test(always_falls),
         cmocka_unit_test(refuses_what_it_cannot_do),
