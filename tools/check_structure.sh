@@ -49,12 +49,18 @@ check_includes() {
             if (rooms == "")
                 print FILENAME ": the room " room " is unknown; add it here and to docs/architecture.md"
         }
-        /^[ \t]*#[ \t]*include[ \t]*"/ {
-            split($0, parts, "\"")
+        /^[ \t]*#[ \t]*include[ \t]*["<]/ {
+            split($0, parts, /["<>]/)
             header = parts[2]
             if (header == "inkstone.h") next
-            # The libraries of a backend are its own matter.
-            if (in_backend && !("src/" header in there)) next
+            if (header ~ /(^|\/)\.\.?\//) {
+                print FILENAME ": includes " header "; headers are named from src/, so that rooms can be told"
+                next
+            }
+            # The compiler finds our headers in both notations. What is not ours is the system and libraries;
+            # those of a backend are its own matter in either notation.
+            ours = ("src/" header) in there
+            if (!ours && (in_backend || $0 ~ /include[ \t]*</)) next
             # backend.c lists the backends of this build: it may see how each is made.
             folder = folder_of(header)
             name = substr(folder, 9)
@@ -71,7 +77,7 @@ check_backends_stay_inside() {
             echo "$backend" | tr '[:lower:]' '[:upper:]')_" /dev/null |
             sed "s/^\([^:]*:[0-9]*\):.*/\1: names the backend '$backend' outside of its folder/"
         # shellcheck disable=SC2086  # a list of files
-        grep -nE "# *include *\"backend/$backend/" $others /dev/null | grep -v "backend/$backend/$backend\.h\"" |
+        grep -nE "# *include *[\"<]backend/$backend/" $others /dev/null | grep -v "backend/$backend/$backend\.h[\">]" |
             sed "s/^\([^:]*:[0-9]*\):.*/\1: includes a private header of the backend '$backend'/"
     done
     grep -v '^src/backend/[^/]*/' "$findings.files" |
@@ -85,9 +91,11 @@ check_models_know_no_backend() {
 }
 
 check_examples() {
+    rooms=$(cd src && printf '%s|' */ | tr -d '/')
+    rooms=${rooms%|}
     for file in examples/*.c; do
         [ -f "$file" ] || continue
-        grep -n '# *include *"' "$file" /dev/null | sed 's/^\([^:]*:[0-9]*\):.*/\1: examples use <inkstone.h> only/'
+        grep -nE "# *include *(\"|<($rooms)/)" "$file" /dev/null | sed 's/^\([^:]*:[0-9]*\):.*/\1: examples use <inkstone.h> only/'
     done
 }
 

@@ -37,6 +37,12 @@ plant src/backend/backend.c '#include "backend/cpu/levels.h"' 'may not know'
 plant src/pipeline/generate.c '#include "backend/cpu/cpu.h"' 'may not know'
 plant src/pipeline/generate.c 'static ink_cpu_level level;' "names the backend 'cpu'"
 plant src/cli/main.c 'int level = INK_CPU_AVX2;' "names the backend 'cpu'"
+# The other ways to write an include.
+plant src/graph/graph.c '#include <models/vae.h>' 'may not know'
+plant src/cli/main.c '#include <weights/weights.h>' 'may not know'
+plant src/pipeline/generate.c '#include <backend/cpu/cpu.h>' 'may not know'
+plant src/backend/reference/norms.c '#include <backend/cpu/kernels.h>' 'may not know'
+plant src/backend/cpu/cpu.c '#include "../mlx/mlx.h"' 'named from src'
 plant src/base/arena.c '#include <immintrin.h>' 'one kind of hardware'
 plant src/pipeline/stray.c 'int x;' 'does not begin with a comment'
 mkdir_room=src/sound
@@ -52,6 +58,7 @@ plant_room() {
 }
 plant_room
 plant examples/draw.c '#include "base/status.h"' 'use <inkstone.h> only'
+plant examples/draw.c '#include <base/status.h>' 'use <inkstone.h> only'
 lines=$(awk 'BEGIN { for (i = 0; i < 90; i++) printf "    x++;\\n" }')
 plant src/base/arena.c "int long_one(int x) {\n${lines}    return x;\n}" 'long_one has 93 lines'
 lines=$(awk 'BEGIN { for (i = 0; i < 501; i++) printf "/* */\\n" }')
