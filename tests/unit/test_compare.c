@@ -107,6 +107,8 @@ static void refuses_what_cannot_be_compared(void **state) {
     make_picture(&a, 24, 16, 0);
     make_picture(&b, 16, 24, 0);
     expect_refusal(&a.image, &b.image, "24 x 16 and 16 x 24");
+    make_picture(&b, 24, 17, 0);
+    expect_refusal(&a.image, &b.image, "24 x 16 and 24 x 17");
     make_picture(&a, 24, 10, 0);
     make_picture(&b, 24, 10, 0);
     expect_refusal(&a.image, &b.image, "at least 11");
