@@ -56,6 +56,34 @@ _inkstone_inspect() {
   esac
 }
 
+_inkstone_study() {
+  case $prev in
+    --prompts) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")) ;;
+    --negative-prompt | -n) ;;
+    --width | -W) ;;
+    --height | -H) ;;
+    --size) ;;
+    --steps) ;;
+    --guidance | -g) ;;
+    --cfg-scale) ;;
+    --true-cfg-scale) ;;
+    --seed) ;;
+    --noise) COMPREPLY=($(compgen -W 'f32 bf16' -- "$cur")) ;;
+    --output | -o) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")) ;;
+    --columns) ;;
+    --shrink) ;;
+    --model | -m) compopt -o filenames; COMPREPLY=($(compgen -d -- "$cur")) ;;
+    --backend) ;;
+    --cpu-level) COMPREPLY=($(compgen -W 'scalar avx2 avx512' -- "$cur")) ;;
+    --threads | -t) ;;
+    --precision) COMPREPLY=($(compgen -W 'f32 bf16' -- "$cur")) ;;
+    --fused-modulate) COMPREPLY=($(compgen -W 'auto on off' -- "$cur")) ;;
+    --progress-every) ;;
+    *)
+      COMPREPLY=($(compgen -W ' --prompts --negative-prompt -n --width -W --height -H --size --steps --guidance -g --cfg-scale --true-cfg-scale --seed --noise --output -o --columns --shrink --json --model -m --synthetic --backend --cpu-level --threads -t --precision --fused-modulate --progress-every --quiet -q --verbose -v --help -h' -- "$cur")) ;;
+  esac
+}
+
 _inkstone_verify() {
   case $prev in
     --golden) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")) ;;
@@ -85,15 +113,16 @@ _inkstone() {
   if [[ $cur == = ]]; then cur=; fi
   if [[ $prev == = ]]; then prev=${COMP_WORDS[COMP_CWORD-2]}; fi
   if ((COMP_CWORD == 1)); then
-    COMPREPLY=($(compgen -W 'generate inspect verify tokenize help version' -- "$cur"))
+    COMPREPLY=($(compgen -W 'generate inspect study verify tokenize help version' -- "$cur"))
     return
   fi
   case ${COMP_WORDS[1]} in
     generate) _inkstone_generate ;;
     inspect) _inkstone_inspect ;;
+    study) _inkstone_study ;;
     verify) _inkstone_verify ;;
     tokenize) _inkstone_tokenize ;;
-    help) COMPREPLY=($(compgen -W 'generate inspect verify tokenize help version' -- "$cur")) ;;
+    help) COMPREPLY=($(compgen -W 'generate inspect study verify tokenize help version' -- "$cur")) ;;
   esac
 }
 

@@ -8,6 +8,7 @@
 
 int cli_generate(const cli_arguments *arguments);
 int cli_inspect(const cli_arguments *arguments);
+int cli_study(const cli_arguments *arguments);
 int cli_verify(const cli_arguments *arguments);
 int cli_tokenize(const cli_arguments *arguments);
 

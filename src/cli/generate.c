@@ -40,7 +40,7 @@ static int preset_steps(const char *name) {
 static bool read_prompt(drawing *d) {
     const char *given = d->arguments->text[CLI_OPTION_PROMPT];
     if (strcmp(given, "-") == 0) {
-        if (!cli_read_prompt(&d->console, stdin, &d->prompt)) return false;
+        if (!cli_read_text(&d->console, stdin, "standard input as the prompt", &d->prompt)) return false;
     } else if (!(d->prompt = strdup(given))) {
         cli_error(&d->console, "out of memory for the prompt");
         return false;

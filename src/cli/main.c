@@ -39,6 +39,7 @@ static int help(cli_console *console, int n, char **words) {
 static int run_command(cli_console *console, cli_command command, int n, char **words) {
     static int (*const functions[cli_n_commands])(const cli_arguments *) = {[CLI_GENERATE] = cli_generate,
                                                                             [CLI_INSPECT] = cli_inspect,
+                                                                            [CLI_STUDY] = cli_study,
                                                                             [CLI_VERIFY] = cli_verify,
                                                                             [CLI_TOKENIZE] = cli_tokenize};
     cli_arguments arguments;

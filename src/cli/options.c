@@ -3,9 +3,11 @@
 enum {
     generate = 1 << CLI_GENERATE,
     inspect = 1 << CLI_INSPECT,
+    study = 1 << CLI_STUDY,
     verify = 1 << CLI_VERIFY,
     tokenize = 1 << CLI_TOKENIZE,
-    running = generate | inspect | verify, /* those that run a model */
+    drawing = generate | inspect | study, /* those with the settings of a picture */
+    running = drawing | verify,           /* those that run a model */
     every = running | tokenize
 };
 
@@ -33,6 +35,23 @@ const cli_command_info cli_commands[cli_n_commands] = {
              "With -p a few steps are run, and the range of values after each part of the transformer\n"
              "is printed beside what the full 60-block model shows there. The exit status is 1 if a\n"
              "value is not finite.\n"},
+    [CLI_STUDY] =
+        {.name = "study",
+         .synopsis = "--prompts FILE [-o FILE] [--steps LIST] [options]",
+         .summary = "compare step counts: a table and a sheet of the pictures",
+         .details =
+             "Draws every prompt with every number of steps and the same seed. The table on standard output\n"
+             "says for each number how long a picture takes, and how much the pictures are like those with\n"
+             "the most steps: PSNR in dB and SSIM, the mean and the worst. The sheet, one PNG, has a row "
+             "for\n"
+             "each prompt and a column for each number of steps.\n"
+             "\n"
+             "With a single number the sheet shows the prompts side by side, each below its picture. A "
+             "prompt\n"
+             "that is not ASCII stands in sheets as #3, its place in the list, and beside that in the "
+             "table.\n"
+             "\n"
+             "  inkstone study --prompts prompts.txt --steps 8 -o sheet.png\n"},
     [CLI_VERIFY] =
         {.name = "verify",
          .synopsis = "--golden FILE [-m MODEL] [options]",
@@ -56,38 +75,48 @@ const cli_option cli_options[cli_n_options] = {
                            .help = "what to draw; - reads it from standard input"},
     [CLI_OPTION_PROBE_PROMPT] = {"prompt", 'p', CLI_TEXT, inspect, "TEXT",
                                  .help = "run a few steps with this prompt and print the range of values"},
-    [CLI_OPTION_NEGATIVE_PROMPT] = {"negative-prompt", 'n', CLI_TEXT, generate | inspect, "TEXT",
+    [CLI_OPTION_PROMPTS] = {"prompts", 0, CLI_FILE, study, "FILE",
+                            .help = "a prompt on each line; - reads them from standard input"},
+    [CLI_OPTION_NEGATIVE_PROMPT] = {"negative-prompt", 'n', CLI_TEXT, drawing, "TEXT",
                                     .help = "what to stay away from (default: the model's)"},
-    [CLI_OPTION_WIDTH] = {"width", 'W', CLI_INTEGER, generate | inspect, "N", .min = 1, .max = 8192,
+    [CLI_OPTION_WIDTH] = {"width", 'W', CLI_INTEGER, drawing, "N", .min = 1, .max = 8192,
                           .help = "width " SIDE_HELP},
-    [CLI_OPTION_HEIGHT] = {"height", 'H', CLI_INTEGER, generate | inspect, "N", .min = 1, .max = 8192,
+    [CLI_OPTION_HEIGHT] = {"height", 'H', CLI_INTEGER, drawing, "N", .min = 1, .max = 8192,
                            .help = "height " SIDE_HELP},
-    [CLI_OPTION_SIZE] = {"size", 0, CLI_SIZE, generate | inspect, "WxH", .min = 1, .max = 8192,
+    [CLI_OPTION_SIZE] = {"size", 0, CLI_SIZE, drawing, "WxH", .min = 1, .max = 8192,
                          .help = "width and height in one, such as 512x768"},
     [CLI_OPTION_STEPS] = {"steps", 0, CLI_INTEGER, generate, "N", .min = 1, .max = 1000,
                           .help = "denoising steps, 1 to 1000; goes before --preset (default: the model's)"},
     [CLI_OPTION_PROBE_STEPS] = {"steps", 0, CLI_INTEGER, inspect, "N", .min = 1, .max = 1000,
                                 .help = "denoising steps to run with -p (default 3)"},
+    [CLI_OPTION_STEP_LIST] = {"steps", 0, CLI_TEXT, study, "LIST",
+                              .help = "numbers of steps (default 50,20,10,8,6,4,2,1)"},
     [CLI_OPTION_PRESET] = {"preset", 0, CLI_CHOICE, generate, "NAME",
                            .choices = "quality balanced fast preview",
                            .help = "steps by name: quality 20, balanced 10, fast 8, preview 6"},
-    [CLI_OPTION_GUIDANCE] = {"guidance", 'g', CLI_NUMBER, generate | inspect, "X",
+    [CLI_OPTION_GUIDANCE] = {"guidance", 'g', CLI_NUMBER, drawing, "X",
                              .aliases = {"cfg-scale", "true-cfg-scale"}, .min = 0, .max = 100,
                              .help = "how strongly to follow the prompt; above 1 each step costs twice\n"
                                      "(default: the model's, usually 4)"},
-    [CLI_OPTION_SEED] = {"seed", 0, CLI_INTEGER, generate | inspect, "N", .min = INT64_MIN, .max = INT64_MAX,
+    [CLI_OPTION_SEED] = {"seed", 0, CLI_INTEGER, drawing, "N", .min = INT64_MIN, .max = INT64_MAX,
                          .help = "seed of the noise; a negative one, or none, is drawn by lot"},
-    [CLI_OPTION_NOISE] = {"noise", 0, CLI_CHOICE, generate | inspect, "TYPE", .choices = "f32 bf16",
+    [CLI_OPTION_NOISE] = {"noise", 0, CLI_CHOICE, drawing, "TYPE", .choices = "f32 bf16",
                           .help = "which torch.randn the noise equals: of float32 (default) or bfloat16"},
     [CLI_OPTION_BATCH] = {"batch", 'b', CLI_INTEGER, generate, "N", .aliases = {"batch-count"}, .min = 1,
                           .max = 64, .help = "pictures to draw, with seed, seed + 1, ... (1 to 64)"},
     [CLI_OPTION_OUTPUT] = {"output", 'o', CLI_FILE, generate, "FILE",
                            .help = "PNG file to write; - writes it to standard output"},
+    [CLI_OPTION_SHEET] = {"output", 'o', CLI_FILE, study, "FILE",
+                          .help = "PNG file for the sheet (default output.png or the next free name)"},
+    [CLI_OPTION_COLUMNS] = {"columns", 0, CLI_INTEGER, study, "N", .min = 1, .max = 1000,
+                            .help = "with a single number of steps: pictures side by side"},
+    [CLI_OPTION_SHRINK] = {"shrink", 0, CLI_INTEGER, study, "N", .min = 1, .max = 16,
+                           .help = "show the pictures at 1/N of their sides in the sheet (default 1)"},
     [CLI_OPTION_NO_METADATA] = {"no-metadata", 0, CLI_SWITCH, generate,
                                 .help = "leave prompt and settings out of the PNG"},
     [CLI_OPTION_BLOCKS] = {"blocks", 0, CLI_TEXT, inspect, "LIST",
                            .help = "blocks to show, such as 0,10-12,59; all (default) or none"},
-    [CLI_OPTION_JSON] = {"json", 0, CLI_SWITCH, inspect, .help = "print JSON instead of tables"},
+    [CLI_OPTION_JSON] = {"json", 0, CLI_SWITCH, inspect | study, .help = "print JSON instead of tables"},
     [CLI_OPTION_GOLDEN] = {"golden", 0, CLI_FILE, verify, "FILE",
                            .help = "safetensors file with the golden tensors"},
     [CLI_OPTION_TOLERANCE] = {"tolerance", 0, CLI_NUMBER, verify, "X", .min = 0, .max = 1000,
@@ -98,7 +127,7 @@ const cli_option cli_options[cli_n_options] = {
                                 .help = "the line alone, not inside the prompt template"},
     [CLI_OPTION_MODEL] = {"model", 'm', CLI_FOLDER, running, "MODEL",
                           .help = "model folder, or org/name in the Hugging Face cache"},
-    [CLI_OPTION_SYNTHETIC] = {"synthetic", 0, CLI_SWITCH, generate | inspect,
+    [CLI_OPTION_SYNTHETIC] = {"synthetic", 0, CLI_SWITCH, drawing,
                               .help = "made-up weights: needs only the model's configuration (to measure)"},
     [CLI_OPTION_BACKEND] = {"backend", 0, CLI_TEXT, running, "NAME",
                             .help = "what computes; the names are in 'inkstone version'"},
@@ -112,7 +141,8 @@ const cli_option cli_options[cli_n_options] = {
     [CLI_OPTION_FUSED_MODULATE] = {"fused-modulate", 0, CLI_CHOICE, running, "WHEN", .choices = "auto on off",
                                    .help = "mlx on Metal: norm, scale and shift as one kernel of our own\n"
                                            "(default auto, which is off until it was measured)"},
-    [CLI_OPTION_PROGRESS_EVERY] = {"progress-every", 0, CLI_INTEGER, generate, "N", .min = 1, .max = 1000,
+    [CLI_OPTION_PROGRESS_EVERY] = {"progress-every", 0, CLI_INTEGER, generate | study, "N", .min = 1,
+                                   .max = 1000,
                                    .help = "mlx: start, report and be stoppable every N steps (default 5)"},
     [CLI_OPTION_QUIET] = {"quiet", 'q', CLI_SWITCH, running, .help = "print nothing but errors and results"},
     [CLI_OPTION_VERBOSE] = {"verbose", 'v', CLI_SWITCH, running, .help = "print more about what is done"},

@@ -9,7 +9,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
-typedef enum cli_command { CLI_GENERATE, CLI_INSPECT, CLI_VERIFY, CLI_TOKENIZE, cli_n_commands } cli_command;
+typedef enum cli_command {
+    CLI_GENERATE,
+    CLI_INSPECT,
+    CLI_STUDY,
+    CLI_VERIFY,
+    CLI_TOKENIZE,
+    cli_n_commands
+} cli_command;
 
 typedef struct cli_command_info {
     const char *name;
@@ -47,18 +54,23 @@ typedef struct cli_option {
 typedef enum cli_option_id {
     CLI_OPTION_PROMPT,
     CLI_OPTION_PROBE_PROMPT, /* of inspect */
+    CLI_OPTION_PROMPTS,
     CLI_OPTION_NEGATIVE_PROMPT,
     CLI_OPTION_WIDTH,
     CLI_OPTION_HEIGHT,
     CLI_OPTION_SIZE,
     CLI_OPTION_STEPS,
     CLI_OPTION_PROBE_STEPS, /* of inspect */
+    CLI_OPTION_STEP_LIST,   /* of study */
     CLI_OPTION_PRESET,
     CLI_OPTION_GUIDANCE,
     CLI_OPTION_SEED,
     CLI_OPTION_NOISE,
     CLI_OPTION_BATCH,
     CLI_OPTION_OUTPUT,
+    CLI_OPTION_SHEET, /* of study */
+    CLI_OPTION_COLUMNS,
+    CLI_OPTION_SHRINK,
     CLI_OPTION_NO_METADATA,
     CLI_OPTION_BLOCKS,
     CLI_OPTION_JSON,

@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { max_prompt = 16 << 20 };
+enum { max_text = 16 << 20 };
 
-bool cli_read_prompt(cli_console *console, FILE *in, char **text) {
+bool cli_read_text(cli_console *console, FILE *in, const char *what, char **text) {
     *text = NULL;
     char *buffer = NULL;
     size_t n = 0, capacity = 0;
@@ -19,19 +19,19 @@ bool cli_read_prompt(cli_console *console, FILE *in, char **text) {
             char *grown = realloc(buffer, capacity);
             if (!grown) {
                 free(buffer);
-                cli_error(console, "out of memory for the prompt");
+                cli_error(console, "out of memory for %s", what);
                 return false;
             }
             buffer = grown;
         }
         n += fread(buffer + n, 1, capacity - 1 - n, in);
-    } while (n <= max_prompt && !feof(in) && !ferror(in));
+    } while (n <= max_text && !feof(in) && !ferror(in));
     const char *trouble = ferror(in)             ? strerror(errno)
-                          : n > max_prompt       ? "it is longer than 16 MiB"
+                          : n > max_text         ? "it is longer than 16 MiB"
                           : memchr(buffer, 0, n) ? "it holds a NUL byte, so it is no text"
                                                  : NULL;
     if (trouble) {
-        cli_error(console, "cannot use standard input as the prompt: %s", trouble);
+        cli_error(console, "cannot use %s: %s", what, trouble);
         free(buffer);
         return false;
     }
