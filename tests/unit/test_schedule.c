@@ -91,6 +91,7 @@ static void one_step_goes_from_one_to_zero(void **state) {
         config.dynamic = i & 1;
         config.exponential = i & 2;
         config.shift_terminal = i & 4 ? 0.02 : 0;
+        config.shift = 0.01; /* in float32, 0.01 / (1 + (0.01 - 1)) is not 1 */
         float sigmas[2] = {NAN, NAN};
         ink_schedule_sigmas(&config, 256, 1, sigmas);
         assert_true(sigmas[0] == 1 && sigmas[1] == 0);
