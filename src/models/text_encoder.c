@@ -109,14 +109,16 @@ static ink_value record_layer(ink_graph *g, const ink_text_encoder_config *c, in
  */
 static bool pack_prompts(const int64_t *tokens, int64_t n, int64_t drop, ink_segment **segments,
                          int32_t **positions, int32_t **kept, int64_t *rows, int64_t *kept_rows) {
-    *rows = *kept_rows = 0;
+    size_t total = 0, remain = 0;
     for (int64_t i = 0; i < n; i++) {
-        *rows += tokens[i];
-        *kept_rows += tokens[i] > drop ? tokens[i] - drop : 0;
+        total += (size_t)tokens[i];
+        remain += tokens[i] > drop ? (size_t)(tokens[i] - drop) : 0;
     }
+    *rows = (int64_t)total;
+    *kept_rows = (int64_t)remain;
     *segments = calloc((size_t)n, sizeof **segments);
-    *positions = calloc((size_t)*rows + 1, sizeof **positions);
-    *kept = calloc((size_t)*kept_rows + 1, sizeof **kept);
+    *positions = calloc(total + 1, sizeof **positions);
+    *kept = calloc(remain + 1, sizeof **kept);
     if (!*segments || !*positions || !*kept) return false;
     int64_t row = 0, k = 0;
     for (int64_t i = 0; i < n; i++) {
