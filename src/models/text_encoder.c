@@ -116,7 +116,7 @@ static bool pack_prompts(const int64_t *tokens, int64_t n, int64_t drop, ink_seg
     }
     *rows = (int64_t)total;
     *kept_rows = (int64_t)remain;
-    *segments = calloc((size_t)n, sizeof **segments);
+    *segments = calloc(n > 0 ? (size_t)n : 1, sizeof **segments);
     *positions = calloc(total + 1, sizeof **positions);
     *kept = calloc(remain + 1, sizeof **kept);
     if (!*segments || !*positions || !*kept) return false;
