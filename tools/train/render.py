@@ -92,12 +92,14 @@ def restyle(sprites, style):
 
 
 class Renderer:
-    """Holds every sprite on the device: 120 MB per style."""
+    """Holds every plain sprite on the device, 120 MB; on a GPU also those of every other style, which elsewhere are
+    made when they are asked for."""
 
-    def __init__(self, folder, device, styles=range(len(STYLES))):
+    def __init__(self, folder, device):
         glyphs = load_glyphs(folder)
-        self.device = device
+        self.device = torch.device(device)
         self.count = len(glyphs)
+        styles = range(len(STYLES)) if self.device.type == "cuda" else (0,)
         self.atlas = []  # [size][style] -> [pictures, size, size, 4] u8
         for size in SIZES:
             plain = torch.from_numpy(make_sprites(glyphs, size)).to(device)
@@ -113,13 +115,20 @@ class Renderer:
         top, bottom = top.float()[:, None, None], bottom.float()[:, None, None]
         return (top + (bottom - top) * ramp).expand(-1, -1, width, -1).contiguous()
 
+    def sprites(self, emoji, style, size):
+        """[n, side, side, 4] f32 in 0 ... 255, multiplied alpha"""
+        by_style = self.atlas[size]
+        if style in by_style:
+            return by_style[style][emoji].float()
+        return (restyle(by_style[0][emoji].float() / 255, style) * 255).round()
+
     def paste(self, picture, chosen, emoji, style, size, x, y):
         """Draws a sprite of one size and style over each of the pictures `chosen` (indices)."""
         side = SIZES[size]
         steps = torch.arange(side, device=self.device)
         rows = (y - side // 2).view(-1, 1, 1) + steps.view(1, -1, 1)
         columns = (x - side // 2).view(-1, 1, 1) + steps.view(1, 1, -1)
-        sprite = self.atlas[size][style][emoji].float()
+        sprite = self.sprites(emoji, style, size)
         where = (chosen.view(-1, 1, 1), rows, columns)
         picture[where] = picture[where] * (1 - sprite[..., 3:] / 255) + sprite[..., :3]
 

@@ -98,14 +98,14 @@ def place_single(canvas, thing, size, column, row):
     return [thing]
 
 
-def random_scene(random, emoji_count, canvas, styles=len(STYLES)):
-    """Any things anywhere in a layout: what the VAE learns from. `styles`: how many of STYLES to use."""
+def random_scene(random, emoji_count, canvas):
+    """Any things anywhere in a layout: what the VAE learns from."""
     number = random.choices((1, 2, 3, 4, 5, 6), (50, 16, 9, 12, 6, 7))[0]
     same = random.random() < 0.2
     first = random.randrange(emoji_count)
     things = []
     for _ in range(number):
-        style = 0 if random.random() < 0.8 else random.randrange(styles)
+        style = 0 if random.random() < 0.8 else random.randrange(len(STYLES))
         things.append(Thing(first if same else random.randrange(emoji_count), style))
     layout = None
     if number == 2 and random.random() < 0.3:

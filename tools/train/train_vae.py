@@ -29,16 +29,16 @@ def log(start, *words):
 
 
 def scene_batch(job):
-    seed, count, emoji_count, canvas, styles = job
+    seed, count, emoji_count, canvas = job
     source = random.Random(seed)
-    batch = batch_from_scenes([random_scene(source, emoji_count, canvas, styles) for _ in range(count)])
+    batch = batch_from_scenes([random_scene(source, emoji_count, canvas) for _ in range(count)])
     return {name: values.numpy() for name, values in batch.items()}
 
 
 def make_pool(renderer, pictures, seed, processes):
     """[pictures, 128, 128, 3] u8 on the device: five of six are whole pictures, the others cut out of larger ones."""
     size = 1000
-    jobs = [(seed * 100_003 + i, size, renderer.count, 0 if i % 6 else 1 + i // 6 % 3, len(renderer.atlas[0]))
+    jobs = [(seed * 100_003 + i, size, renderer.count, 0 if i % 6 else 1 + i // 6 % 3)
             for i in range(-(-pictures // size))]
     pool = torch.empty(len(jobs) * size, 128, 128, 3, dtype=torch.uint8, device=renderer.device)
     source = random.Random(seed)
@@ -123,7 +123,7 @@ def split_parameters(vae):
 def train(options, device, start):
     torch.manual_seed(options.seed)
     amp = lambda: torch.autocast("cuda", torch.bfloat16, enabled=device.type == "cuda")
-    renderer = Renderer(options.data, device, range(15) if options.styles else (0,))
+    renderer = Renderer(options.data, device)
     log(start, "sprites", renderer.count)
     pool = make_pool(renderer, options.pool, options.seed, options.processes)
     log(start, "pool", tuple(pool.shape))
@@ -212,7 +212,6 @@ def main():
     parser.add_argument("--adam-rate", type=float, default=2e-3)
     parser.add_argument("--log-every", type=int, default=250)
     parser.add_argument("--processes", type=int, default=15)
-    parser.add_argument("--plain-only", dest="styles", action="store_false", help="no recoloured things (quick trials)")
     parser.add_argument("--evaluate-every", type=int, default=1, help="evaluate on every n-th picture")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
