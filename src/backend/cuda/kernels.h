@@ -4,11 +4,11 @@
  *
  * Activations are f32 or bf16, in any mixture of inputs and outputs; arithmetic and sums are f32. Tables
  * (rotary, modulation, scalars) are f32 unless said otherwise; weights are f32, bf16 or f16. All pointers are
- * device memory. Rows of a matrix may be further apart than its columns, so that a part of a wider matrix (the
- * q of a fused q, k, v product, say) needs no copy; elements of a row are adjacent.
+ * device memory. Rows of a matrix may be further apart than its columns, so that a part of a wider matrix
+ * (the q of a fused q, k, v product, say) needs no copy; elements of a row are adjacent.
  *
- * A table that depends on the step is passed whole with `step`, a device pointer to the step's number, and the
- * elements per step: launches can then be captured once and replayed.
+ * A table that depends on the step is passed whole with `step`, a device pointer to the step's number, and
+ * the elements per step: launches can then be captured once and replayed.
  */
 #ifndef INK_BACKEND_CUDA_KERNELS_H
 #define INK_BACKEND_CUDA_KERNELS_H
@@ -35,7 +35,8 @@ typedef struct ink_cuda_row {
     int64_t per_step;    /* elements */
 } ink_cuda_row;
 
-/* A modulation vector: columns [column, column + D) of row row_groups[r] (NULL: 0) of a [groups, stride] table. */
+/* A modulation vector: columns [column, column + D) of row row_groups[r] (NULL: 0) of a [groups, stride]
+ * table. */
 typedef struct ink_cuda_modulation {
     ink_cuda_row table;
     int64_t stride;            /* elements from one group to the next */
@@ -43,22 +44,24 @@ typedef struct ink_cuda_modulation {
 } ink_cuda_modulation;
 
 /* ---- norms ---- */
-cudaError_t ink_cuda_rms_norm(cudaStream_t, const ink_cuda_matrix *x, const void *weight, ink_dtype weight_dtype,
-                              float eps, const ink_cuda_matrix *out);
+cudaError_t ink_cuda_rms_norm(cudaStream_t, const ink_cuda_matrix *x, const void *weight,
+                              ink_dtype weight_dtype, float eps, const ink_cuda_matrix *out);
 cudaError_t ink_cuda_channel_norm(cudaStream_t, const ink_cuda_matrix *x, const void *weight,
                                   ink_dtype weight_dtype, float eps, ink_activation activation,
                                   const ink_cuda_matrix *out);
 /* With `add` (nullable): first x += gate * add, written back to x, then the norm of the new x: the end of one
  * half of a block and the begin of the next in one pass. */
-cudaError_t ink_cuda_layer_norm_modulate(cudaStream_t, const ink_cuda_matrix *x, const ink_cuda_modulation *mod,
-                                         int64_t shift_column, int64_t scale_column, float eps,
-                                         const ink_cuda_matrix *add, const ink_cuda_modulation *gate,
-                                         int64_t gate_column, const ink_cuda_matrix *out);
-/* Two matrices at once (q and k of one projection; the second is nullable), each with its own gain. `table` is
- * nullable, weights are nullable. Outputs may be the inputs. */
-cudaError_t ink_cuda_head_norm_rotary(cudaStream_t, int count, const ink_cuda_matrix *x, const void *const *weight,
-                                      ink_dtype weight_dtype, int64_t head_dim, float eps, const float *table,
-                                      ink_rotary_style style, const ink_cuda_matrix *out);
+cudaError_t ink_cuda_layer_norm_modulate(cudaStream_t, const ink_cuda_matrix *x,
+                                         const ink_cuda_modulation *mod, int64_t shift_column,
+                                         int64_t scale_column, float eps, const ink_cuda_matrix *add,
+                                         const ink_cuda_modulation *gate, int64_t gate_column,
+                                         const ink_cuda_matrix *out);
+/* Two matrices at once (q and k of one projection; the second is nullable), each with its own gain. `table`
+ * is nullable, weights are nullable. Outputs may be the inputs. */
+cudaError_t ink_cuda_head_norm_rotary(cudaStream_t, int count, const ink_cuda_matrix *x,
+                                      const void *const *weight, ink_dtype weight_dtype, int64_t head_dim,
+                                      float eps, const float *table, ink_rotary_style style,
+                                      const ink_cuda_matrix *out);
 
 /* ---- element by element ---- */
 cudaError_t ink_cuda_add(cudaStream_t, const ink_cuda_matrix *x, const ink_cuda_matrix *y,
@@ -71,10 +74,10 @@ cudaError_t ink_cuda_silu_mul(cudaStream_t, const ink_cuda_matrix *x, const ink_
 /* out = activation(x + bias), for products whose epilogue could not do it; bias nullable, f32. */
 cudaError_t ink_cuda_bias_activation(cudaStream_t, const ink_cuda_matrix *x, const float *bias,
                                      ink_activation activation, const ink_cuda_matrix *out);
-cudaError_t ink_cuda_channel_affine(cudaStream_t, const ink_cuda_matrix *x, const float *scale, const float *offset,
-                                    const ink_cuda_matrix *out);
-cudaError_t ink_cuda_affine_clamp(cudaStream_t, const ink_cuda_matrix *x, float scale, float offset, float low,
-                                  float high, const ink_cuda_matrix *out);
+cudaError_t ink_cuda_channel_affine(cudaStream_t, const ink_cuda_matrix *x, const float *scale,
+                                    const float *offset, const ink_cuda_matrix *out);
+cudaError_t ink_cuda_affine_clamp(cudaStream_t, const ink_cuda_matrix *x, float scale, float offset,
+                                  float low, float high, const ink_cuda_matrix *out);
 cudaError_t ink_cuda_to_u8(cudaStream_t, const ink_cuda_matrix *x, const ink_cuda_matrix *out);
 
 /* ---- moving: any of f32, bf16, i32, u8; dtypes may differ between f32 and bf16, which converts ---- */
@@ -89,8 +92,8 @@ cudaError_t ink_cuda_embed_rows(cudaStream_t, const ink_cuda_matrix *table, cons
                                 const ink_cuda_matrix *out);
 cudaError_t ink_cuda_pack_patches(cudaStream_t, const ink_cuda_matrix *x, int64_t height, int64_t width,
                                   int64_t patch, const ink_cuda_matrix *out);
-cudaError_t ink_cuda_unpack_patches(cudaStream_t, const ink_cuda_matrix *x, int64_t grid_height, int64_t grid_width,
-                                    int64_t patch, const ink_cuda_matrix *out);
+cudaError_t ink_cuda_unpack_patches(cudaStream_t, const ink_cuda_matrix *x, int64_t grid_height,
+                                    int64_t grid_width, int64_t patch, const ink_cuda_matrix *out);
 
 /* ---- tables, once per picture ---- */
 cudaError_t ink_cuda_rotary_table(cudaStream_t, const int32_t *positions, int64_t rows, int axes,
@@ -109,8 +112,8 @@ size_t ink_cuda_stats_scratch(int64_t elements);
 cudaError_t ink_cuda_stats(cudaStream_t, const ink_cuda_matrix *x, void *scratch, float *out);
 
 /* ---- weights made on the device: the numbers of weights/synthetic.c, for any range of elements ---- */
-cudaError_t ink_cuda_synthetic_fill(cudaStream_t, uint64_t stream_key, float scale, float offset, ink_dtype dtype,
-                                    int64_t first, int64_t count, void *out);
+cudaError_t ink_cuda_synthetic_fill(cudaStream_t, uint64_t stream_key, float scale, float offset,
+                                    ink_dtype dtype, int64_t first, int64_t count, void *out);
 
 /* ---- attention (attention_*.cu, attention_cudnn.c) ---- */
 
@@ -126,27 +129,28 @@ typedef struct ink_cuda_attention_problem {
     const ink_segment *segments;
 } ink_cuda_attention_problem;
 
-/* A plan holds what is chosen and built once: library plans, device tables, scratch. Its pointers are fixed at
- * creation, so that runs can be captured. Chooses the fastest implementation that can do the problem. */
+/* A plan holds what is chosen and built once: library plans, device tables, scratch. Its pointers are fixed
+ * at creation, so that runs can be captured. Chooses the fastest implementation that can do the problem. */
 typedef struct ink_cuda_attention_plan ink_cuda_attention_plan;
 ink_status ink_cuda_attention_plan_create(const ink_cuda_attention_problem *problem, cudaStream_t stream,
                                           ink_cuda_attention_plan **plan, ink_error *error);
-/* The same, sharing with `like` (nullable) what does not depend on pointers, if only those differ: the layers of a
- * network should all be made like the first one. Plans that share may be destroyed in any order, and run one after
- * the other, not at the same time. */
+/* The same, sharing with `like` (nullable) what does not depend on pointers, if only those differ: the layers
+ * of a network should all be made like the first one. Plans that share may be destroyed in any order, and run
+ * one after the other, not at the same time. */
 ink_status ink_cuda_attention_plan_create_like(const ink_cuda_attention_problem *problem,
                                                const ink_cuda_attention_plan *like, cudaStream_t stream,
                                                ink_cuda_attention_plan **plan, ink_error *error);
 ink_status ink_cuda_attention_run(ink_cuda_attention_plan *plan, cudaStream_t stream, ink_error *error);
-size_t ink_cuda_attention_bytes(const ink_cuda_attention_plan *plan); /* device memory it holds, shared or not */
+size_t
+ink_cuda_attention_bytes(const ink_cuda_attention_plan *plan); /* device memory it holds, shared or not */
 const char *ink_cuda_attention_name(const ink_cuda_attention_plan *plan); /* which implementation */
 void ink_cuda_attention_plan_destroy(ink_cuda_attention_plan *plan);
 
-/* How the rows of a segment should lie. ADJACENT: those of the two streams one after the other (either one first),
- * at the same distance, in q, k, v and out alike; otherwise every run gathers q, k and v and scatters out. The
- * streams may then be parts of one matrix, or the problem may be given as one stream of joint segments: the order
- * of rows inside a segment only matters with `causal`. [text 1, image 1, image 2, text 2] makes two segments
- * adjacent and leaves the image rows of both together. */
+/* How the rows of a segment should lie. ADJACENT: those of the two streams one after the other (either one
+ * first), at the same distance, in q, k, v and out alike; otherwise every run gathers q, k and v and scatters
+ * out. The streams may then be parts of one matrix, or the problem may be given as one stream of joint
+ * segments: the order of rows inside a segment only matters with `causal`. [text 1, image 1, image 2, text 2]
+ * makes two segments adjacent and leaves the image rows of both together. */
 typedef enum ink_cuda_attention_layout {
     INK_CUDA_ATTENTION_ANYWHERE,
     INK_CUDA_ATTENTION_ADJACENT
@@ -164,7 +168,8 @@ typedef struct ink_cuda_conv_problem {
     int64_t stride, upsample, pad_top, pad_left, pad_bottom, pad_right;
 } ink_cuda_conv_problem;
 
-/* From [O, I, KT, KY, KX] (last time slice) or [O, I, KY, KX] (time 1), any weight dtype, to [O, KY, KX, I]. */
+/* From [O, I, KT, KY, KX] (last time slice) or [O, I, KY, KX] (time 1), any weight dtype, to [O, KY, KX, I].
+ */
 cudaError_t ink_cuda_conv_pack_weight(cudaStream_t, const void *weight, ink_dtype dtype, int64_t outputs,
                                       int64_t inputs, int64_t time, int64_t kernel_y, int64_t kernel_x,
                                       ink_dtype out_dtype, void *out);
