@@ -1,10 +1,8 @@
 /*
  * Weights that no file holds: values from a counter-based generator, made when a tensor is first asked for.
- *
- * Element i of a tensor comes from 16 bits of mix(key + (i / 4) * odd), key being a hash of the tensor's
- * collapsed name; mix is the finaliser of SplitMix64. So a value depends on nothing but name and index, and
- * any device can make the same ones.
  */
+#include "weights/synthetic.h"
+
 #include "base/arena.h"
 #include "weights/source.h"
 
@@ -45,12 +43,6 @@ static uint64_t hash_text(const char *text) {
     return hash;
 }
 
-static uint64_t mix(uint64_t x) {
-    x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9u;
-    x = (x ^ (x >> 27)) * 0x94D049BB133111EBu;
-    return x ^ (x >> 31);
-}
-
 static bool ends_with(const char *text, const char *end) {
     const size_t n = strlen(text), m = strlen(end);
     return n >= m && strcmp(text + n - m, end) == 0;
@@ -72,13 +64,22 @@ static void choose_range(const char *name, const ink_shape *shape, float *centre
     }
 }
 
-static void fill(uint16_t *out, int64_t count, uint64_t key, float centre, float spread) {
-    const float scale = spread / 32768.0f, offset = centre - spread + 0.5f * scale;
+/* `key` is the collapsed name. */
+static ink_synthetic_recipe make_recipe(const char *name, const ink_shape *shape, const char *key) {
+    float centre, spread;
+    choose_range(name, shape, &centre, &spread);
+    const float scale = spread / 32768.0f;
+    return (ink_synthetic_recipe){
+        .key = hash_text(key), .scale = scale, .offset = centre - spread + 0.5f * scale};
+}
+
+static void fill(uint16_t *out, int64_t count, const ink_synthetic_recipe *recipe) {
     for (int64_t i = 0; i < count; i += 4) {
-        const uint64_t bits = mix(key + (uint64_t)(i / 4) * 0x9E3779B97F4A7C15u);
+        const uint64_t bits = ink_synthetic_bits(recipe->key, (uint64_t)(i / 4));
         const int64_t n = count - i < 4 ? count - i : 4;
         for (int64_t k = 0; k < n; k++) {
-            out[i + k] = ink_bf16_from_f32((float)(bits >> (16 * k) & 0xFFFF) * scale + offset);
+            out[i + k] = ink_bf16_from_f32(
+                ink_synthetic_value((uint32_t)(bits >> (16 * k) & 0xFFFF), recipe->scale, recipe->offset));
         }
     }
 }
@@ -103,6 +104,14 @@ static char *collapse(ink_arena *arena, const char *name, const ink_shape *shape
     }
     snprintf(key + n, size - n, " %s", text);
     return key;
+}
+
+bool ink_synthetic_recipe_of(const char *name, const ink_shape *shape, ink_synthetic_recipe *recipe) {
+    ink_arena arena = {0};
+    const char *key = collapse(&arena, name, shape);
+    if (key) *recipe = make_recipe(name, shape, key);
+    ink_arena_free(&arena);
+    return key != NULL;
 }
 
 static values *find_values(synthetic_weights *w, const char *key) {
@@ -143,9 +152,8 @@ static ink_status get_locked(synthetic_weights *w, const char *name, const ink_s
         const int64_t count = ink_shape_count(shape);
         v->data = malloc((size_t)count * sizeof(uint16_t));
         if (!v->data) return ink_fail_memory(error, name, (size_t)count * sizeof(uint16_t));
-        float centre, spread;
-        choose_range(name, shape, &centre, &spread);
-        fill(v->data, count, hash_text(v->key), centre, spread);
+        const ink_synthetic_recipe recipe = make_recipe(name, shape, v->key);
+        fill(v->data, count, &recipe);
     }
     n->weight.data = v->data;
     *weight = &n->weight;

@@ -106,8 +106,11 @@ cudaError_t ink_cuda_guidance(cudaStream_t, const ink_cuda_matrix *v, const ink_
                               const ink_cuda_matrix *out);
 cudaError_t ink_cuda_euler_step(cudaStream_t, const ink_cuda_matrix *x, const ink_cuda_matrix *v,
                                 const ink_cuda_row *dt, const ink_cuda_matrix *out);
-/* The two in one pass, with the statistics of the velocity (nullable: out [4]); partial sums need
- * ink_cuda_stats_scratch bytes. */
+/* The two in one pass: out = x + dt * guided velocity. */
+cudaError_t ink_cuda_guided_step(cudaStream_t, const ink_cuda_matrix *x, const ink_cuda_matrix *v,
+                                 const ink_cuda_row *scale, bool rescale, const ink_cuda_row *dt,
+                                 const ink_cuda_matrix *out);
+/* out [4], of f32 or bf16; `scratch` has ink_cuda_stats_scratch bytes, aligned to 8. */
 size_t ink_cuda_stats_scratch(int64_t elements);
 cudaError_t ink_cuda_stats(cudaStream_t, const ink_cuda_matrix *x, void *scratch, float *out);
 
