@@ -1,0 +1,112 @@
+/*
+ * Inside of attention: what its implementations share. Everybody else sees kernels.h.
+ *
+ * An implementation ("kind") builds a state for one problem and runs it. The plan keeps the problem alive,
+ * chooses the kind and writes the zeros of rows in no segment; a kind writes the rows of segments and nothing
+ * else.
+ */
+#ifndef INK_BACKEND_CUDA_ATTENTION_H
+#define INK_BACKEND_CUDA_ATTENTION_H
+
+#include "backend/cuda/kernels.h"
+#include "base/status.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define INK_CUDA_ATTENTION_MAX_HEAD_DIM 256
+
+typedef struct ink_cuda_attention_device {
+    int major, minor; /* compute capability */
+    int multiprocessors;
+    int shared_bytes; /* that a block may ask for */
+} ink_cuda_attention_device;
+
+typedef struct ink_cuda_attention_kind {
+    const char *name;
+    /* Can it do this at all, and is it expected to be faster than the kinds after it? */
+    bool (*can)(const ink_cuda_attention_problem *problem, const ink_cuda_attention_device *device);
+    bool (*worth)(const ink_cuda_attention_problem *problem);
+    /* The problem outlives the state. `like` is nullable: a state of this kind whose problem differs in
+     * pointers only. INK_ERROR_UNSUPPORTED lets the next kind try. */
+    ink_status (*create)(const ink_cuda_attention_problem *problem, const ink_cuda_attention_device *device,
+                         const void *like, cudaStream_t stream, void **state, ink_error *error);
+    ink_status (*run)(void *state, cudaStream_t stream, ink_error *error);
+    size_t (*bytes)(const void *state);
+    void (*destroy)(void *state);
+} ink_cuda_attention_kind;
+
+/* All kinds, best first; the last one can do everything. */
+const ink_cuda_attention_kind *ink_cuda_attention_kinds(size_t *n);
+
+/* A plan of this kind, or a failure: for tests and benchmarks. */
+ink_status ink_cuda_attention_plan_create_kind(const ink_cuda_attention_kind *kind,
+                                               const ink_cuda_attention_problem *problem,
+                                               const ink_cuda_attention_plan *like, cudaStream_t stream,
+                                               ink_cuda_attention_plan **plan, ink_error *error);
+
+/* INK_ERROR_MEMORY, _INTERNAL, ... with a sentence; INK_OK for cudaSuccess. */
+ink_status ink_cuda_attention_check(cudaError_t code, const char *what, ink_error *error);
+/* Device memory with a copy of `host`. */
+ink_status ink_cuda_attention_upload(const void *host, size_t bytes, cudaStream_t stream, void **device,
+                                     ink_error *error);
+
+/* ---- what a problem consists of (attention_tiles.c: no CUDA) ---- */
+
+/* Rows in no segment, in runs. */
+typedef struct ink_cuda_attention_gap {
+    int stream;
+    int64_t row, rows;
+} ink_cuda_attention_gap;
+ink_status ink_cuda_attention_gaps(const ink_cuda_attention_problem *problem, ink_cuda_attention_gap **gaps,
+                                   size_t *n, ink_error *error);
+
+/* The queries [position, position + rows per tile) of a segment's sequence. */
+typedef struct ink_cuda_attention_tile {
+    int32_t segment, position;
+} ink_cuda_attention_tile;
+/* In the order in which they should start: the longest first. */
+ink_status ink_cuda_attention_tiles(const ink_cuda_attention_problem *problem, int rows_per_tile,
+                                    ink_cuda_attention_tile **tiles, size_t *n, ink_error *error);
+
+/* A range is the rows of one segment in one stream, with the number 2 * segment + stream. An item is at most
+ * rows_per_item queries of a range for one head. */
+typedef struct ink_cuda_attention_item {
+    int32_t range, row, rows, head; /* row: of the range */
+} ink_cuda_attention_item;
+/* Items of the segments [first, first + count), numbered from 0, longest first; a head's items follow one
+ * another, so that those running at the same time share its keys and values in the cache. */
+ink_status ink_cuda_attention_items(const ink_cuda_attention_problem *problem, int64_t first, int64_t count,
+                                    int rows_per_item, ink_cuda_attention_item **items, size_t *n,
+                                    ink_error *error);
+
+static inline int64_t ink_cuda_attention_length(const ink_segment *segment) {
+    int64_t length = 0;
+    for (int s = 0; s < INK_MAX_STREAMS; s++) {
+        length += segment->length[s];
+    }
+    return length;
+}
+
+static inline void *ink_cuda_attention_row(const ink_cuda_matrix *x, int64_t row) {
+    return (char *)x->data + row * x->stride * (int64_t)ink_dtype_bytes(x->dtype);
+}
+
+/* ---- kinds ---- */
+
+/* Everything, on the ordinary arithmetic units, f32 inside. */
+bool ink_cuda_attention_simple_can(const ink_cuda_attention_problem *, const ink_cuda_attention_device *);
+bool ink_cuda_attention_simple_worth(const ink_cuda_attention_problem *);
+ink_status ink_cuda_attention_simple_create(const ink_cuda_attention_problem *,
+                                            const ink_cuda_attention_device *, const void *like, cudaStream_t,
+                                            void **state, ink_error *);
+ink_status ink_cuda_attention_simple_run(void *state, cudaStream_t, ink_error *);
+size_t ink_cuda_attention_simple_bytes(const void *state);
+void ink_cuda_attention_simple_destroy(void *state);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
