@@ -13,13 +13,20 @@
 #ifndef INK_BACKEND_CUDA_KERNELS_H
 #define INK_BACKEND_CUDA_KERNELS_H
 
-#include "graph/ops.h"
-
+/* Before the project's headers, so that extern "C" does not enclose the standard library's. */
 #include <cuda_runtime_api.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
 
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+#include "base/status.h"
+#include "graph/ops.h"
 
 typedef struct ink_cuda_matrix {
     void *data;
