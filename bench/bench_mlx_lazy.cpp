@@ -1,11 +1,18 @@
 /*
  * What laziness is worth on MLX: the denoising loop with one evaluation at its end, beside the ways in which
- * it is easily spoiled. Prints the table of docs/lazy-evaluation.md.
+ * it is easily spoiled. Prints the tables of docs/lazy-evaluation.md.
+ *
+ * Machines are busy and change their clocks. So every loop runs in turn with a lazy one of 16 steps, and what
+ * counts is the median of the ratios of such pairs; the first row, lazy against itself, shows how far that
+ * can be trusted. Where the system lets a program count its instructions (Linux), those are shown too: they
+ * hardly vary.
  *
  * usage: bench_mlx_lazy [MODEL [SIDE [REPEATS]]]
  */
 #include <algorithm>
+#include <cmath>
 #include <cstdarg>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -13,6 +20,12 @@
 #include <vector>
 
 #include <pthread.h>
+#include <unistd.h>
+
+#ifdef __linux__
+#include <linux/perf_event.h>
+#include <sys/syscall.h>
+#endif
 
 extern "C" {
 #include "backend/mlx/mlx.h"
@@ -24,7 +37,7 @@ extern "C" {
 
 namespace {
 
-enum { most_steps = 16 };
+constexpr int most_steps = 16;
 
 struct setup {
     ink_model *model = nullptr;
@@ -100,8 +113,9 @@ void hand_in_scalars(setup &s, bool read_back) {
     }
 }
 
+/* What a run took; the last is of MLX's memory above what was there before. */
 struct cost {
-    double seconds, cpu_seconds, peak_mib;
+    double seconds, cpu_seconds, instructions, peak_mib;
 };
 
 double now(clockid_t clock) {
@@ -110,14 +124,47 @@ double now(clockid_t clock) {
     return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
 }
 
+/* Counts the instructions of this thread and of all that will be made, those of the system for them included
+ * if it allows that. */
+class instruction_counter {
+  public:
+    instruction_counter() {
+#ifdef __linux__
+        perf_event_attr attributes = {};
+        attributes.size = sizeof attributes;
+        attributes.type = PERF_TYPE_HARDWARE;
+        attributes.config = PERF_COUNT_HW_INSTRUCTIONS;
+        attributes.inherit = 1;
+        for (int user_alone = 0; user_alone < 2 && file_ < 0; user_alone++) {
+            attributes.exclude_kernel = user_alone != 0;
+            file_ = static_cast<int>(syscall(SYS_perf_event_open, &attributes, 0, -1, -1, 0));
+        }
+#endif
+    }
+    ~instruction_counter() {
+        if (file_ >= 0) ::close(file_);
+    }
+    instruction_counter(const instruction_counter &) = delete;
+    instruction_counter &operator=(const instruction_counter &) = delete;
+
+    double count() const {
+        uint64_t n = 0;
+        return file_ >= 0 && read(file_, &n, sizeof n) == sizeof n ? static_cast<double>(n) : 0;
+    }
+
+  private:
+    int file_ = -1;
+};
+
 /* `steps` steps, from the latents written to the latents read. */
-cost run(setup &s, int steps, way how) {
+cost run(const instruction_counter &counter, setup &s, int steps, way how) {
     ink_error error = {};
     std::vector<float> out(s.latents.size());
     need(ink_denoiser_write(&s.denoiser, s.latents.data(), &error), error);
     const double before = static_cast<double>(mlx::core::get_active_memory());
     mlx::core::reset_peak_memory();
-    const double begin = now(CLOCK_MONOTONIC), cpu_begin = now(CLOCK_PROCESS_CPUTIME_ID);
+    const double begin = now(CLOCK_MONOTONIC), cpu_begin = now(CLOCK_PROCESS_CPUTIME_ID),
+                 counted = counter.count();
     for (int i = 0; i < steps; i++) {
         if (how == way::written || how == way::read_back) hand_in_scalars(s, how == way::read_back);
         need(ink_program_run(s.denoiser.step.program, i, nullptr, &error), error);
@@ -129,31 +176,75 @@ cost run(setup &s, int steps, way how) {
     }
     need(ink_denoiser_read(&s.denoiser, out.data(), &error), error);
     return {now(CLOCK_MONOTONIC) - begin, now(CLOCK_PROCESS_CPUTIME_ID) - cpu_begin,
+            counter.count() - counted,
             (static_cast<double>(mlx::core::get_peak_memory()) - before) / (1 << 20)};
 }
+
+/* `lazy` is the lazy loop of most_steps that ran right before or after. */
+struct pair {
+    cost own, lazy;
+};
 
 struct row {
     const char *what;
     way how;
     int steps;
     bool traced;
-    std::vector<cost> costs;
+    std::vector<pair> pairs;
 };
 
-/* The lowest of all repeats: what other programs on the machine add is never negative. */
-double lowest(const row &r, double cost::*part) {
-    double least = r.costs.front().*part;
-    for (const cost &c : r.costs) {
-        least = std::min(least, c.*part);
-    }
-    return least;
+/* The value below which a share of the values lies. */
+double quantile(std::vector<double> values, double share) {
+    std::sort(values.begin(), values.end());
+    const double at = share * static_cast<double>(values.size() - 1);
+    return values[static_cast<size_t>(
+        std::lround(std::clamp(at, 0.0, static_cast<double>(values.size() - 1))))];
 }
 
-void print(const row &r, const row &lazy) {
-    const double seconds = lowest(r, &cost::seconds), cpu = lowest(r, &cost::cpu_seconds);
-    const double share = cpu / r.steps / (lowest(lazy, &cost::cpu_seconds) / lazy.steps);
-    std::printf("| %s | %d | %.3f | %.3f | %.2f | %+.1f %% | %.1f |\n", r.what, r.steps, seconds, cpu,
-                1e3 * cpu / r.steps, 100 * (share - 1), lowest(r, &cost::peak_mib));
+std::vector<double> per_step(const row &r, double cost::*part) {
+    std::vector<double> values;
+    for (const pair &p : r.pairs) {
+        values.push_back(p.own.*part / r.steps);
+    }
+    return values;
+}
+
+/* Of a step against one of the lazy loop, in percent more. */
+std::vector<double> against_lazy(const row &r, double cost::*part) {
+    std::vector<double> values;
+    for (const pair &p : r.pairs) {
+        values.push_back(100 * (p.own.*part / r.steps / (p.lazy.*part / most_steps) - 1));
+    }
+    return values;
+}
+
+void print(const row &r) {
+    const std::vector<double> ratios = against_lazy(r, &cost::cpu_seconds);
+    /* The two order statistics between which the true median lies, 19 times of 20. */
+    const double spread = 0.98 / std::sqrt(static_cast<double>(ratios.size()));
+    std::printf("| %s | %d | %.2f | %.2f | %+.1f %% (%+.1f to %+.1f) ", r.what, r.steps,
+                1e3 * quantile(per_step(r, &cost::seconds), 0.5),
+                1e3 * quantile(per_step(r, &cost::cpu_seconds), 0.5), quantile(ratios, 0.5),
+                quantile(ratios, 0.5 - spread), quantile(ratios, 0.5 + spread));
+    if (r.pairs.front().own.instructions > 0)
+        std::printf("| %.2f | %+.2f %% ", 1e-6 * quantile(per_step(r, &cost::instructions), 0.5),
+                    quantile(against_lazy(r, &cost::instructions), 0.5));
+    else
+        std::printf("| | ");
+    std::vector<double> peaks;
+    for (const pair &p : r.pairs) {
+        peaks.push_back(p.own.peak_mib);
+    }
+    std::printf("| %.1f |\n", quantile(peaks, 0.5));
+}
+
+/* One pair; which of both comes first changes from round to round. */
+pair measure(const instruction_counter &counter, setup &plain, setup &s, const row &r, bool lazy_first) {
+    pair p = {};
+    if (lazy_first) p.lazy = run(counter, plain, most_steps, way::lazy);
+    p.own = run(counter, s, r.steps, r.how);
+    if (!lazy_first) p.lazy = run(counter, plain, most_steps, way::lazy);
+    return p;
 }
 
 } // namespace
@@ -161,12 +252,12 @@ void print(const row &r, const row &lazy) {
 int main(int count, char **arguments) {
     const char *path = count > 1 ? arguments[1] : "models/emoji";
     const int side = count > 2 ? std::atoi(arguments[2]) : 128;
-    const int repeats = count > 3 ? std::atoi(arguments[3]) : 5;
-    std::vector<row> rows;
-    for (int steps = 1; steps <= most_steps; steps *= 2) {
-        rows.push_back({"lazy, one evaluation at the end", way::lazy, steps, false, {}});
+    const int repeats = count > 3 ? std::max(std::atoi(arguments[3]), 1) : 8;
+    const instruction_counter counter; /* before any other thread */
+    std::vector<row> rows = {{"lazy, one evaluation at the end", way::lazy, most_steps, false, {}}};
+    for (int steps = most_steps / 2; steps >= 1; steps /= 2) {
+        rows.push_back({"the same, of fewer steps", way::lazy, steps, false, {}});
     }
-    const size_t lazy = rows.size() - 1;
     rows.push_back({"submitted every 5 steps (the default)", way::submitted, most_steps, false, {}});
     rows.push_back({"evaluated every step", way::evaluated, most_steps, false, {}});
     rows.push_back({"evaluated, and the cache cleared, every step", way::cleared, most_steps, false, {}});
@@ -177,19 +268,20 @@ int main(int count, char **arguments) {
     setup plain, traced;
     open(plain, path, side, "off");
     open(traced, path, side, "on");
-    run(plain, 1, way::lazy);
-    run(traced, 1, way::lazy);
-    for (int i = 0; i < repeats; i++) { /* in turn: a busy moment then falls on all of them */
+    run(counter, plain, 1, way::lazy);
+    run(counter, traced, 1, way::lazy);
+    for (int i = 0; i < repeats; i++) {
         for (row &r : rows) {
-            r.costs.push_back(run(r.traced ? traced : plain, r.steps, r.how));
+            r.pairs.push_back(measure(counter, plain, r.traced ? traced : plain, r, i % 2 == 0));
         }
     }
-    std::printf("%s, %d x %d, two passes, lowest of %d; %s\n\n", path, side, side, repeats,
+    std::printf("%s, %d x %d, two passes, medians of %d pairs; %s\n\n", path, side, side, repeats,
                 ink_model_backend(plain.model));
-    std::printf("| loop | steps | seconds | CPU seconds | CPU ms per step | against lazy | peak MiB |\n"
-                "|---|---:|---:|---:|---:|---:|---:|\n");
+    std::printf(
+        "| loop | steps | ms per step | CPU ms per step | CPU against lazy | million instructions per step "
+        "| against lazy | peak MiB |\n|---|---:|---:|---:|---:|---:|---:|---:|\n");
     for (const row &r : rows) {
-        print(r, rows[lazy]);
+        print(r);
     }
     close(plain);
     close(traced);

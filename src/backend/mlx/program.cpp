@@ -39,7 +39,7 @@ std::unique_ptr<program> compile_program(backend &owner, const ink_graph *graph)
     find_stored(*p);
     for (int32_t id = 1; id <= ink_graph_value_count(graph); id++) {
         const ink_value_info *info = ink_graph_value(graph, id);
-        check_fits(info->dtype, info->shape);
+        check_fits(info->dtype, info->quantized ? info->quantized->numbers->shape : info->shape);
     }
     p->constants = std::make_unique<operands>(graph, owner.how);
     const operands *constants = p->constants.get();
