@@ -123,3 +123,14 @@ int64_t ink_program_finished(ink_program *program) {
 size_t ink_program_bytes(const ink_program *program) {
     return program->api->program_bytes(program);
 }
+
+bool ink_backend_profiles(const ink_backend *backend) {
+    return backend->api->profile != NULL;
+}
+
+ink_status ink_program_profile(ink_program *program, int64_t step, const ink_run_control *control,
+                               const ink_profile *profile, ink_error *error) {
+    if (program->api->profile) return program->api->profile(program, step, control, profile, error);
+    return ink_fail(error, INK_ERROR_UNSUPPORTED, "backend '%s' cannot time single operations",
+                    program->api->name);
+}

@@ -22,6 +22,23 @@ typedef struct ink_run_control {
     void *user;
 } ink_run_control;
 
+/* One launch of a profiled run: an operation, or several that were fused. Texts are valid during the call. */
+typedef struct ink_launch {
+    const char *kind;    /* as ink_op_name; of several: "gated_add + layer_norm_modulate" */
+    const char *label;   /* which one of them: ink_node_label */
+    double begin;        /* seconds since the run began */
+    double seconds;      /* how long it took */
+    double flops, bytes; /* ink_node_flops, ink_node_bytes; a backend that computes in other types than the
+                            graph says counts those bytes */
+    int track;           /* launches of one track follow each other; those of different tracks may overlap */
+} ink_launch;
+
+/* Receives the launches of a profiled run, in the order of their begins on each track. */
+typedef struct ink_profile {
+    void (*on_launch)(void *user, const ink_launch *launch);
+    void *user;
+} ink_profile;
+
 typedef struct ink_backend_options {
     int threads;                /* 0: one per processor */
     const char *cpu_level;      /* NULL, "scalar", "avx2", "avx512" */
@@ -51,6 +68,10 @@ typedef struct ink_backend_api {
     int64_t (*finished)(ink_program *);
     /* Nullable. A sentence about an option that has no effect here, or NULL. Owned by the backend. */
     const char *(*note)(const ink_backend *);
+    /* Nullable. Like run, but waits for the run and then has told `profile` of every launch. Launches may be
+     * kept apart for that, so the whole takes longer than a run. It counts as a run for `finished`. */
+    ink_status (*profile)(ink_program *, int64_t step, const ink_run_control *, const ink_profile *profile,
+                          ink_error *);
 } ink_backend_api;
 
 /* A backend's own structs begin with these. */
@@ -99,5 +120,9 @@ ink_status ink_program_run(ink_program *program, int64_t step, const ink_run_con
 ink_status ink_program_submit(ink_program *program, ink_error *error);
 int64_t ink_program_finished(ink_program *program);
 size_t ink_program_bytes(const ink_program *program);
+/* Runs once, waits, and tells `profile` of every launch. INK_ERROR_UNSUPPORTED if the backend cannot. */
+bool ink_backend_profiles(const ink_backend *backend);
+ink_status ink_program_profile(ink_program *program, int64_t step, const ink_run_control *control,
+                               const ink_profile *profile, ink_error *error);
 
 #endif

@@ -40,39 +40,3 @@ const char *ink_op_name(ink_op op) {
 int ink_op_inplace(ink_op op) {
     return ops[op].inplace;
 }
-
-static double attention_flops(const ink_node *node) {
-    double flops = 0;
-    for (int64_t i = 0; i < node->params.attention.n_segments; i++) {
-        double length = 0;
-        for (int s = 0; s < node->params.attention.streams; s++) {
-            length += (double)node->params.attention.segments[i].length[s];
-        }
-        flops +=
-            4.0 * length * length * (double)(node->params.attention.heads * node->params.attention.head_dim);
-    }
-    return node->params.attention.causal ? flops / 2 : flops;
-}
-
-double ink_node_flops(const ink_graph *graph, const ink_node *node) {
-    if (node->op == INK_OP_ATTENTION) return attention_flops(node);
-    if (node->op != INK_OP_LINEAR && node->op != INK_OP_CONV2D) return 0;
-    const ink_shape out = ink_value_shape(graph, node->outputs[0]);
-    const ink_shape weight = ink_value_shape(graph, node->inputs[1]);
-    double products = 2.0 * (double)ink_shape_count(&out) * (double)weight.dim[1];
-    if (node->op == INK_OP_CONV2D) {
-        products *= (double)(weight.dim[weight.rank - 1] * weight.dim[weight.rank - 2]);
-    }
-    return products;
-}
-
-double ink_node_bytes(const ink_graph *graph, const ink_node *node) {
-    double bytes = 0;
-    for (int i = 0; i < node->n_inputs + node->n_outputs; i++) {
-        const ink_value value = i < node->n_inputs ? node->inputs[i] : node->outputs[i - node->n_inputs];
-        if (!value.id) continue;
-        const ink_value_info *info = ink_graph_value(graph, value.id);
-        bytes += (double)ink_shape_count(&info->shape) * (double)ink_dtype_bytes(info->dtype);
-    }
-    return bytes;
-}

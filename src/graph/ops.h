@@ -142,10 +142,16 @@ const char *ink_op_name(ink_op op);
  * Every implementation of such an operation must work with output 0 == that input. */
 int ink_op_inplace(ink_op op);
 
-/* Floating-point operations (2 per multiply-add) of the matrix-like operations, 0 for the others; and bytes
- * of all inputs and outputs. For benchmarks. */
+/* For benchmarks: floating-point operations (2 per multiply-add) of the matrix-like operations, 0 for the
+ * others; and the bytes that must be read and written at least, each once: of tables and slots only the part
+ * that the operation touches. */
 double ink_node_flops(const ink_graph *graph, const ink_node *node);
 double ink_node_bytes(const ink_graph *graph, const ink_node *node);
+
+/* Which one of its kind a node is: the name of its weight without ".weight", or of the slot it moves, or else
+ * "after " and the name that goes with its latest input. Returns `text`. */
+#define INK_LABEL_BYTES 160
+const char *ink_node_label(const ink_graph *graph, const ink_node *node, char text[INK_LABEL_BYTES]);
 
 /* ---- tokens in ---- */
 

@@ -3,6 +3,7 @@
  */
 #include "backend/host/host.h"
 
+#include "base/clock.h"
 #include "graph/plan.h"
 
 #include <inttypes.h>
@@ -267,8 +268,36 @@ static ink_status check_call(const host_program *program, int32_t n, int64_t ste
     return INK_OK;
 }
 
-static ink_status run(ink_program *base, int64_t step, const ink_run_control *control, ink_error *error) {
-    host_program *program = (host_program *)base;
+static void run_node(const host_program *program, int32_t n, int64_t step) {
+    const host_call *call = &program->calls[n];
+    call->kernel->run(&(ink_kernel_args){.node = ink_graph_node(program->graph, n),
+                                         .in = call->in,
+                                         .out = call->out,
+                                         .step = step,
+                                         .pool = program->backend->pool,
+                                         .scratch = program->scratch,
+                                         .prepared = call->prepared});
+}
+
+/* The same, with a clock. */
+static void profile_node(const host_program *program, int32_t n, int64_t step, double run_begin,
+                         const ink_profile *profile) {
+    const ink_node *node = ink_graph_node(program->graph, n);
+    char label[INK_LABEL_BYTES];
+    ink_launch launch = {.kind = ink_op_name(node->op),
+                         .label = ink_node_label(program->graph, node, label),
+                         .flops = ink_node_flops(program->graph, node),
+                         .bytes = ink_node_bytes(program->graph, node)};
+    const double begin = ink_clock_seconds();
+    run_node(program, n, step);
+    launch.seconds = ink_clock_seconds() - begin;
+    launch.begin = begin - run_begin;
+    profile->on_launch(profile->user, &launch);
+}
+
+/* `profile` is nullable. */
+static ink_status run_all(host_program *program, int64_t step, const ink_run_control *control,
+                          const ink_profile *profile, ink_error *error) {
     const int32_t count = ink_graph_node_count(program->graph);
     for (int32_t n = 0; n < count; n++) {
         INK_TRY(check_call(program, n, step, error));
@@ -278,23 +307,29 @@ static ink_status run(ink_program *base, int64_t step, const ink_run_control *co
     /* An attention over many tokens takes minutes: it is left in the middle. */
     if (watched) ink_pool_watch(pool, control->cancelled, control->user);
     bool cancelled = false;
+    const double begin = ink_clock_seconds();
     for (int32_t n = 0; n < count && !cancelled; n++) {
         if (watched && control->cancelled(control->user)) {
             cancelled = true;
             break;
         }
-        const host_call *call = &program->calls[n];
-        call->kernel->run(&(ink_kernel_args){.node = ink_graph_node(program->graph, n),
-                                             .in = call->in,
-                                             .out = call->out,
-                                             .step = step,
-                                             .pool = pool,
-                                             .scratch = program->scratch,
-                                             .prepared = call->prepared});
+        if (profile)
+            profile_node(program, n, step, begin, profile);
+        else
+            run_node(program, n, step);
         cancelled = ink_pool_stopped(pool);
     }
     ink_pool_watch(pool, NULL, NULL);
     return cancelled ? ink_fail(error, INK_ERROR_CANCELLED, "the run was cancelled") : INK_OK;
+}
+
+static ink_status run(ink_program *base, int64_t step, const ink_run_control *control, ink_error *error) {
+    return run_all((host_program *)base, step, control, NULL, error);
+}
+
+static ink_status profile_run(ink_program *base, int64_t step, const ink_run_control *control,
+                              const ink_profile *profile, ink_error *error) {
+    return run_all((host_program *)base, step, control, profile, error);
 }
 
 static size_t program_bytes(const ink_program *program) {
@@ -323,6 +358,7 @@ ink_status ink_host_backend_create(const char *api_name, const char *description
         .bind = bind_slot,
         .run = run,
         .program_bytes = program_bytes,
+        .profile = profile_run,
     };
     host->base.api = &host->api;
     host->table = *table;

@@ -138,7 +138,7 @@ static size_t program_bytes(const ink_program *base) {
 static const ink_backend_api api = {
     "mlx",         false,       backend_destroy, backend_describe, buffer_create, buffer_destroy,
     buffer_write,  buffer_read, compile,         program_destroy,  bind,          run,
-    program_bytes, submit,      finished,        backend_note,
+    program_bytes, submit,      finished,        backend_note,     nullptr,
 };
 
 /* ---- making a backend ---- */
