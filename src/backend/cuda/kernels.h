@@ -184,10 +184,17 @@ cudaError_t ink_cuda_conv_pack_weight(cudaStream_t, const void *weight, ink_dtyp
                                       int64_t inputs, int64_t time, int64_t kernel_y, int64_t kernel_x,
                                       ink_dtype out_dtype, void *out);
 typedef struct ink_cuda_conv_plan ink_cuda_conv_plan;
+/* Reads the weight, and writes to `out` while it tries what is fastest. `like` (nullable) is any earlier
+ * plan: libraries are then opened once, and what does not depend on pointers is built once for every shape.
+ * Plans that share may be destroyed in any order, and run one after the other. */
+ink_status ink_cuda_conv_plan_create_like(const ink_cuda_conv_problem *problem,
+                                          const ink_cuda_conv_plan *like, cudaStream_t stream,
+                                          ink_cuda_conv_plan **plan, ink_error *error);
 ink_status ink_cuda_conv_plan_create(const ink_cuda_conv_problem *problem, cudaStream_t stream,
                                      ink_cuda_conv_plan **plan, ink_error *error);
 ink_status ink_cuda_conv_run(ink_cuda_conv_plan *plan, cudaStream_t stream, ink_error *error);
-size_t ink_cuda_conv_bytes(const ink_cuda_conv_plan *plan);
+size_t ink_cuda_conv_bytes(const ink_cuda_conv_plan *plan);     /* device memory it holds, shared or not */
+const char *ink_cuda_conv_name(const ink_cuda_conv_plan *plan); /* which implementation */
 void ink_cuda_conv_plan_destroy(ink_cuda_conv_plan *plan);
 
 #ifdef __cplusplus
