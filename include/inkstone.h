@@ -103,6 +103,7 @@ typedef struct ink_model_options {
                               Metal: bf16; elsewhere f32). cpu and reference know f32 alone */
     const char *
         fused_modulate; /* norm, scale and shift as one Metal kernel (mlx): "auto", "on", "off"; NULL: auto */
+    int layers;         /* of the transformer only the first so many blocks, to measure; 0: all of them */
 } ink_model_options;
 
 INK_API void ink_model_options_init(ink_model_options *options);
@@ -157,6 +158,20 @@ typedef enum ink_stage {
     INK_STAGE_DECODE = 3   /* picture `done` of `total` is decoded */
 } ink_stage;
 
+/* One operation that was computed, or several that the backend does as one. */
+typedef struct ink_operation {
+    ink_stage stage;
+    int index;           /* which run within the stage: the step, or the picture; from 0 */
+    const char *kind;    /* "linear", "attention", ...; valid during the call */
+    const char *label;   /* which one: mostly the name of its weight; valid during the call */
+    double begin;        /* seconds since the function that was given the callback was called */
+    double seconds;      /* how long it took */
+    double flops, bytes; /* 2 per multiply-add of matrix-like operations; what must be read and written */
+    int track; /* operations of one track follow each other, those of different tracks may overlap */
+} ink_operation;
+
+typedef void (*ink_operation_fn)(void *user, const ink_operation *operation);
+
 typedef struct ink_progress {
     ink_stage stage;
     int done, total;      /* within the stage; done = 0 when the stage begins */
@@ -184,9 +199,12 @@ typedef struct ink_request {
     ink_noise noise;
     ink_progress_fn on_progress; /* nullable */
     ink_cancel_fn should_cancel; /* nullable */
-    void *user;                  /* handed to both */
+    void *user;                  /* handed to all */
     int progress_every; /* backends that compute while the program goes on (mlx) report, and can be stopped,
                            every so many steps, 1 to 1000; 0: every 5. Others do so after each step */
+    ink_operation_fn on_operation; /* nullable. Told of every operation when its run is finished; runs are
+                                      slower for that, except on the CPU. Backends that cannot time single
+                                      operations (mlx) never call it */
 } ink_request;
 
 /* Everything to its default; count 1, seed 0. The prompt must be set by the caller. */

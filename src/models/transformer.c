@@ -27,6 +27,12 @@ static ink_status check_config(const ink_transformer_config *c, const char *path
     return INK_OK;
 }
 
+void ink_transformer_config_cut(ink_transformer_config *c, int64_t layers) {
+    c->num_layers = layers;
+    c->dim = c->num_heads * c->head_dim;
+    c->modulation_columns = (layers * 2 * vectors_per_stream + 2) * c->dim;
+}
+
 ink_status ink_transformer_config_read(const char *folder, ink_transformer_config *c, ink_error *error) {
     *c = (ink_transformer_config){.axes = {16, 56, 56}};
     ink_config file;
@@ -56,8 +62,7 @@ ink_status ink_transformer_config_read(const char *folder, ink_transformer_confi
                 variants[i]);
         }
     }
-    c->dim = c->num_heads * c->head_dim;
-    c->modulation_columns = (c->num_layers * 2 * vectors_per_stream + 2) * c->dim;
+    ink_transformer_config_cut(c, c->num_layers);
     INK_TRY(ink_config_close(&file, error));
     return check_config(c, folder, error);
 }

@@ -25,6 +25,9 @@ typedef struct ink_transformer_config {
 /* Reads `folder`/config.json. A flag of a model variant that is not implemented is INK_ERROR_UNSUPPORTED. */
 ink_status ink_transformer_config_read(const char *folder, ink_transformer_config *config, ink_error *error);
 
+/* Keeps the first `layers` blocks alone. */
+void ink_transformer_config_cut(ink_transformer_config *config, int64_t layers);
+
 /* Once per picture. `steps` is the number of rows of the step tables.
  * reads   "embeds" [prompt_rows, joint_attention_dim], "sigmas" [steps]
  * writes  "text_stream" [text_rows, dim], "text_rotary" [text_rows, head_dim/2, 2], "image_rotary"

@@ -6,8 +6,9 @@
 
 enum { usual_progress_every = 5 };
 
+/* Whether a step is finished when it was run. */
 static bool is_synchronous(const ink_denoiser *d) {
-    return d->model->backend->api->synchronous;
+    return d->model->backend->api->synchronous || ink_observer_waits(d->model->observer, d->model->backend);
 }
 
 static ink_status write_column(ink_executable *e, const char *slot, const float *values, int n,
@@ -87,7 +88,8 @@ void ink_denoiser_fini(ink_denoiser *d) {
 }
 
 ink_status ink_denoiser_prepare(ink_denoiser *d, const ink_run_control *control, ink_error *error) {
-    INK_TRY(ink_program_run(d->prepare.program, 0, control, error));
+    INK_TRY(
+        ink_observed_run(d->model->observer, INK_STAGE_PREPARE, 0, d->prepare.program, 0, control, error));
     ink_executable_release(&d->prepare);
     return INK_OK;
 }
@@ -138,7 +140,7 @@ static ink_status check_velocities(ink_denoiser *d, int first, int last, ink_err
 }
 
 ink_status ink_denoiser_step(ink_denoiser *d, int i, const ink_run_control *control, ink_error *error) {
-    INK_TRY(ink_program_run(d->step.program, i, control, error));
+    INK_TRY(ink_observed_run(d->model->observer, INK_STAGE_DENOISE, i, d->step.program, i, control, error));
     d->started = i + 1;
     if (is_synchronous(d)) return check_velocities(d, i, i, error);
     const bool submits = d->started % d->options.progress_every == 0 || d->started == d->options.steps;

@@ -2,6 +2,7 @@
  * Request to pictures: text, noise, denoising, decoding, with the memory of each stage freed before the next.
  */
 #include "base/clock.h"
+#include "pipeline/decoder.h"
 #include "pipeline/denoiser.h"
 #include "pipeline/noise_tokens.h"
 #include "pipeline/request.h"
@@ -153,33 +154,14 @@ static ink_status allocate_image(generation *g, int k, ink_error *error) {
     return image->pixels ? INK_OK : ink_fail_memory(error, "a picture", bytes);
 }
 
-static ink_status decode_all(generation *g, ink_executable *e, ink_error *error) {
+static ink_status decode_all(generation *g, ink_decoder *d, ink_error *error) {
     const int count = g->r.request.count;
-    const ink_transformer_config *t = &g->model->transformer;
-    ink_vae_record_decode(e->graph, &g->model->vae, ink_model_vae_weights(g->model), count, g->r.grid_height,
-                          g->r.grid_width, t->patch_size);
-    INK_TRY(ink_executable_compile(e, error));
-    ink_buffer *latents, *pixels, *stats_buffer;
-    INK_TRY(ink_executable_bind_new(e, "latents", &latents, error));
-    INK_TRY(ink_executable_bind_new(e, "image", NULL, error));
-    INK_TRY(ink_executable_bind_new(e, "signal_stats", &stats_buffer, error));
-    INK_TRY(ink_executable_bind_new(e, "pixels", &pixels, error));
-    INK_TRY(
-        ink_buffer_write(latents, g->latents, (size_t)count * g->latent_count * sizeof *g->latents, error));
+    INK_TRY(ink_decoder_init(d, g->model, count, g->r.grid_height, g->r.grid_width, error));
+    INK_TRY(ink_buffer_write(d->latents, g->latents, (size_t)count * g->latent_count * sizeof *g->latents,
+                             error));
     for (int k = 0; k < count; k++) {
-        INK_TRY(ink_program_run(e->program, k, &g->r.control, error));
-        float stats[4];
-        INK_TRY(ink_buffer_read(stats_buffer, stats, sizeof stats, error));
-        if (!(stats[3] == 0)) {
-            return ink_fail(
-                error, INK_ERROR_NUMERIC,
-                "decoding made values that are not finite; the weight files in %s/vae are probably damaged",
-                g->model->path);
-        }
         INK_TRY(allocate_image(g, k, error));
-        const ink_image *image = &g->result->images[k];
-        INK_TRY(
-            ink_buffer_read(pixels, image->pixels, (size_t)image->width * (size_t)image->height * 3, error));
+        INK_TRY(ink_decoder_run(d, k, &g->r.control, g->result->images[k].pixels, error));
         report(g, INK_STAGE_DECODE, k + 1, count);
     }
     return INK_OK;
@@ -187,10 +169,9 @@ static ink_status decode_all(generation *g, ink_executable *e, ink_error *error)
 
 static ink_status decode(generation *g, ink_error *error) {
     report(g, INK_STAGE_DECODE, 0, g->r.request.count);
-    ink_executable e = {0};
-    ink_status status = ink_executable_init(&e, g->model->backend, error);
-    if (status == INK_OK) status = decode_all(g, &e, error);
-    ink_executable_fini(&e);
+    ink_decoder decoder = {0};
+    const ink_status status = decode_all(g, &decoder, error);
+    ink_decoder_fini(&decoder);
     g->result->decode_seconds = ink_clock_seconds() - g->stage_begin;
     return status;
 }
@@ -223,8 +204,11 @@ ink_status ink_generate(ink_model *model, const ink_request *request, ink_result
     INK_TRY(ink_request_resolve(model, request, &g.r, error));
     g.result = calloc(1, sizeof *g.result);
     if (!g.result) return ink_fail_memory(error, "a result", sizeof *g.result);
+    const ink_observer observer = {g.r.request.on_operation, g.r.request.user, g.begin};
     pthread_mutex_lock(&model->lock);
+    model->observer = observer.on_operation ? &observer : NULL;
     const ink_status status = run_stages(&g, error);
+    model->observer = NULL;
     ink_prompts_fini(&g.prompts);
     pthread_mutex_unlock(&model->lock);
     free(g.sigmas);

@@ -104,9 +104,21 @@ static ink_status open_weights(ink_model *m, ink_error *error) {
     return m->synthetic ? INK_OK : ink_text_encoder_strip_names(ink_model_text_weights(m), error);
 }
 
+/* Leaves the later blocks of the transformer out. */
+static ink_status cut_layers(ink_model *m, int layers, ink_error *error) {
+    if (layers == 0) return INK_OK;
+    if (layers < 0 || layers > m->transformer.num_layers) {
+        return ink_fail(error, INK_ERROR_ARGUMENT, "%d layers are out of range: the transformer has %" PRId64,
+                        layers, m->transformer.num_layers);
+    }
+    ink_transformer_config_cut(&m->transformer, layers);
+    return INK_OK;
+}
+
 static ink_status open_parts(ink_model *m, const ink_model_options *o, ink_error *error) {
     INK_TRY(ink_hub_find(o->path, o->hub_cache, &m->path, error));
     INK_TRY(read_configs(m, error));
+    INK_TRY(cut_layers(m, o->layers, error));
     INK_TRY(read_defaults(m, error));
     INK_TRY(ink_tokenizer_open(m->path, &m->tokenizer, error));
     if (ink_tokenizer_vocab_size(m->tokenizer) > m->text_encoder.vocab_size) {

@@ -9,6 +9,7 @@
 #include "models/text_encoder.h"
 #include "models/transformer.h"
 #include "models/vae.h"
+#include "pipeline/observe.h"
 #include "text/tokenizer.h"
 #include "weights/weights.h"
 
@@ -38,7 +39,8 @@ struct ink_model {
     bool synthetic;
     ink_log_fn log;
     void *log_user;
-    pthread_mutex_t lock; /* held by whoever computes */
+    pthread_mutex_t lock;         /* held by whoever computes */
+    const ink_observer *observer; /* of the one who holds the lock: told of every operation; nullable */
     bool lock_ready;
 };
 

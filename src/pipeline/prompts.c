@@ -62,9 +62,14 @@ static ink_status check_finite(const ink_model *model, ink_buffer *embeds, ink_e
                     bad, model->path);
 }
 
-static ink_status encode(ink_model *model, ink_executable *e, const int32_t *ids, const int64_t *tokens,
-                         size_t total, const ink_prompt_taps *taps, const ink_run_control *control,
-                         ink_prompts *prompts, ink_error *error) {
+ink_status ink_prompts_compile(ink_model *model, ink_executable *e, const int32_t *ids, const int64_t *tokens,
+                               const ink_prompt_taps *taps, ink_prompts *prompts, ink_error *error) {
+    size_t total = 0;
+    for (int64_t i = 0; i < prompts->n; i++) {
+        prompts->tokens[i] = tokens[i] - INK_TEMPLATE_DROP;
+        total += (size_t)tokens[i];
+    }
+    INK_TRY(ink_executable_init(e, model->backend, error));
     if (taps) ink_graph_set_taps(e->graph, taps->mode, taps->filter, taps->filter_user);
     ink_text_encoder_record(e->graph, &model->text_encoder, ink_model_text_weights(model), tokens, prompts->n,
                             INK_TEMPLATE_DROP);
@@ -75,8 +80,14 @@ static ink_status encode(ink_model *model, ink_executable *e, const int32_t *ids
     const ink_shape shape = ink_value_shape(e->graph, ink_graph_find_slot(e->graph, "embeds"));
     INK_TRY(ink_buffer_create(model->backend, INK_F32, &shape, &prompts->embeds, error));
     INK_TRY(ink_program_bind(e->program, "embeds", prompts->embeds, error));
-    INK_TRY(ink_executable_bind_taps(e, error));
-    INK_TRY(ink_program_run(e->program, 0, control, error));
+    return ink_executable_bind_taps(e, error);
+}
+
+static ink_status encode(ink_model *model, ink_executable *e, const int32_t *ids, const int64_t *tokens,
+                         const ink_prompt_taps *taps, const ink_run_control *control, ink_prompts *prompts,
+                         ink_error *error) {
+    INK_TRY(ink_prompts_compile(model, e, ids, tokens, taps, prompts, error));
+    INK_TRY(ink_observed_run(model->observer, INK_STAGE_TEXT, 0, e->program, 0, control, error));
     return taps ? hand_out_taps(e, taps, error) : check_finite(model, prompts->embeds, error);
 }
 
@@ -90,16 +101,14 @@ ink_status ink_prompts_encode(ink_model *model, const char *const *texts, int64_
     ink_executable e = {0};
     ink_status status = tokenize_all(model, texts, n, max_kept, &ids, tokens, &total, error);
     for (int64_t i = 0; i < n && status == INK_OK; i++) {
-        prompts->tokens[i] = tokens[i] - INK_TEMPLATE_DROP;
-        if (prompts->tokens[i] < 1) {
+        if (tokens[i] <= INK_TEMPLATE_DROP) {
             status = ink_fail(error, INK_ERROR_FORMAT,
                               "the prompt template has %" PRId64
                               " tokens with this tokenizer, more than %d are needed",
                               tokens[i], INK_TEMPLATE_DROP);
         }
     }
-    if (status == INK_OK) status = ink_executable_init(&e, model->backend, error);
-    if (status == INK_OK) status = encode(model, &e, ids, tokens, total, taps, control, prompts, error);
+    if (status == INK_OK) status = encode(model, &e, ids, tokens, taps, control, prompts, error);
     ink_executable_fini(&e);
     free(ids);
     return status;

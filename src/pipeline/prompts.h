@@ -36,6 +36,12 @@ typedef struct ink_prompt_taps {
 ink_status ink_prompts_encode(ink_model *model, const char *const *texts, int64_t n, size_t max_kept,
                               const ink_prompt_taps *taps, const ink_run_control *control,
                               ink_prompts *prompts, ink_error *error);
+
+/* The first half of it: makes the program that encodes `ids`, those of prompts->n prompts one after the
+ * other, tokens[i] each with the template's, into prompts->embeds. Free `e` (also after failure) with
+ * ink_executable_fini. */
+ink_status ink_prompts_compile(ink_model *model, ink_executable *e, const int32_t *ids, const int64_t *tokens,
+                               const ink_prompt_taps *taps, ink_prompts *prompts, ink_error *error);
 void ink_prompts_fini(ink_prompts *prompts);
 
 #endif
