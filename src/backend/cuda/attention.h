@@ -25,6 +25,7 @@ typedef struct ink_cuda_attention_device {
 
 typedef struct ink_cuda_attention_kind {
     const char *name;
+    ink_cuda_attention_layout layout; /* preferred */
     /* Can it do this at all, and is it expected to be faster than the kinds after it? */
     bool (*can)(const ink_cuda_attention_problem *problem, const ink_cuda_attention_device *device);
     bool (*worth)(const ink_cuda_attention_problem *problem);
@@ -104,6 +105,16 @@ ink_status ink_cuda_attention_simple_create(const ink_cuda_attention_problem *,
 ink_status ink_cuda_attention_simple_run(void *state, cudaStream_t, ink_error *);
 size_t ink_cuda_attention_simple_bytes(const void *state);
 void ink_cuda_attention_simple_destroy(void *state);
+
+/* cuDNN's fused kernels: bf16, head_dim a multiple of 8 up to 128, not causal. */
+bool ink_cuda_attention_cudnn_can(const ink_cuda_attention_problem *, const ink_cuda_attention_device *);
+bool ink_cuda_attention_cudnn_worth(const ink_cuda_attention_problem *);
+ink_status ink_cuda_attention_cudnn_create(const ink_cuda_attention_problem *,
+                                           const ink_cuda_attention_device *, const void *like, cudaStream_t,
+                                           void **state, ink_error *);
+ink_status ink_cuda_attention_cudnn_run(void *state, cudaStream_t, ink_error *);
+size_t ink_cuda_attention_cudnn_bytes(const void *state);
+void ink_cuda_attention_cudnn_destroy(void *state);
 
 #ifdef __cplusplus
 }

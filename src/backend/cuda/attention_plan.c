@@ -9,7 +9,10 @@
 #include <string.h>
 
 static const ink_cuda_attention_kind kinds[] = {
-    {"simple", ink_cuda_attention_simple_can, ink_cuda_attention_simple_worth,
+    {"cudnn", INK_CUDA_ATTENTION_ADJACENT, ink_cuda_attention_cudnn_can, ink_cuda_attention_cudnn_worth,
+     ink_cuda_attention_cudnn_create, ink_cuda_attention_cudnn_run, ink_cuda_attention_cudnn_bytes,
+     ink_cuda_attention_cudnn_destroy},
+    {"simple", INK_CUDA_ATTENTION_ANYWHERE, ink_cuda_attention_simple_can, ink_cuda_attention_simple_worth,
      ink_cuda_attention_simple_create, ink_cuda_attention_simple_run, ink_cuda_attention_simple_bytes,
      ink_cuda_attention_simple_destroy},
 };
@@ -239,6 +242,11 @@ void ink_cuda_attention_plan_destroy(ink_cuda_attention_plan *plan) {
 }
 
 ink_cuda_attention_layout ink_cuda_attention_preferred_layout(const ink_cuda_attention_problem *problem) {
-    (void)problem;
+    ink_cuda_attention_device device;
+    if (get_device(&device, NULL) != INK_OK) return INK_CUDA_ATTENTION_ANYWHERE;
+    const size_t n = sizeof kinds / sizeof kinds[0];
+    for (size_t i = 0; i < n; i++) {
+        if (kinds[i].can(problem, &device) && kinds[i].worth(problem)) return kinds[i].layout;
+    }
     return INK_CUDA_ATTENTION_ANYWHERE;
 }

@@ -1,0 +1,232 @@
+/*
+ * Attention on the device against the plain-C reference: every implementation in turn, on random problems and
+ * at the edges of tiles.
+ */
+#include "cuda/attention_trial.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+/* ---- the device ---- */
+
+/* The cuDNN and Hopper kernels round the weights to bf16, everybody rounds a bf16 output. */
+static double tolerance_of(const trial *t) {
+    bool single = true;
+    for (int part = 0; part < part_count; part++) {
+        single = single && t->dtype[part] == INK_F32;
+    }
+    return single ? 1e-5 : 1e-2;
+}
+
+/* Runs twice: the second time as a plan like the first, on the outputs of the first. False if the kind cannot
+ * do the problem. */
+static bool run_on_device(trial *t, const ink_cuda_attention_kind *kind) {
+    void *memory = NULL;
+    ink_error error = {0};
+    ink_cuda_attention_plan *plan[2] = {NULL, NULL};
+    assert_int_equal(cudaMalloc(&memory, t->bytes), cudaSuccess);
+    assert_int_equal(cudaMemcpy(memory, t->host, t->bytes, cudaMemcpyHostToDevice), cudaSuccess);
+    const ink_cuda_attention_problem problem = trial_problem(t, memory);
+    ink_status status = INK_OK;
+    for (int i = 0; i < 2 && status == INK_OK; i++) {
+        status = ink_cuda_attention_plan_create_kind(kind, &problem, plan[0], NULL, &plan[i], &error);
+        if (status == INK_OK) status = ink_cuda_attention_run(plan[i], NULL, &error);
+    }
+    ink_cuda_attention_plan_destroy(plan[0]);
+    const cudaError_t code = cudaDeviceSynchronize();
+    ink_cuda_attention_plan_destroy(plan[1]);
+    if (status != INK_ERROR_UNSUPPORTED && (status != INK_OK || code != cudaSuccess)) {
+        fail_msg("%s: %s %s", kind->name, error.message, code == cudaSuccess ? "" : cudaGetErrorString(code));
+    }
+    assert_int_equal(cudaMemcpy(t->result, memory, t->bytes, cudaMemcpyDeviceToHost), cudaSuccess);
+    assert_int_equal(cudaFree(memory), cudaSuccess);
+    return status == INK_OK;
+}
+
+/* Checks one problem with one kind; false if the kind cannot do it. */
+static bool check(trial *t, uint64_t seed, const ink_cuda_attention_kind *kind, float *const *reference) {
+    char message[message_bytes] = "", what[message_bytes];
+    if (!run_on_device(t, kind)) return false;
+    if (!trial_rest_unchanged(t, message) || !trial_right(t, reference, tolerance_of(t), message)) {
+        trial_describe(t, seed, what);
+        fail_msg("%s: %s (%s)", kind->name, message, what);
+    }
+    return true;
+}
+
+/* With all kinds; adds to the counts of those that could do it. */
+static void check_all(trial *t, uint64_t seed, int *done) {
+    size_t n;
+    const ink_cuda_attention_kind *kinds = ink_cuda_attention_kinds(&n);
+    float *reference[INK_MAX_STREAMS] = {NULL};
+    trial_fill(t);
+    trial_reference(t, reference);
+    for (size_t i = 0; i < n; i++) {
+        memcpy(t->result, t->host, t->bytes);
+        done[i] += check(t, seed, &kinds[i], reference);
+    }
+    free(reference[0]);
+    free(reference[1]);
+    trial_release(t);
+}
+
+static void tell(const char *what, const int *done) {
+    size_t n;
+    const ink_cuda_attention_kind *kinds = ink_cuda_attention_kinds(&n);
+    for (size_t i = 0; i < n; i++) {
+        print_message("%s: %s did %d problems\n", what, kinds[i].name, done[i]);
+    }
+    assert_true(done[n - 1] > 0); /* the last kind does everything */
+}
+
+static void need_device(void) {
+    int n = 0;
+    if (cudaGetDeviceCount(&n) == cudaSuccess && n > 0) return;
+    print_message("no CUDA device: attention is not tested\n");
+    skip();
+}
+
+/* ---- tests ---- */
+
+/* What any kernel must bear: odd sizes, types in any mixture, unaligned rows. */
+static void test_anything(void **state) {
+    (void)state;
+    need_device();
+    int done[8] = {0};
+    for (uint64_t seed = 1; seed <= 60; seed++) {
+        trial t = {.random = seed};
+        t.streams = (int)draw_int(&t, 1, 2);
+        t.kv_heads = draw_int(&t, 1, 3);
+        t.heads = t.kv_heads * draw_int(&t, 1, 3);
+        t.head_dim = one_in(&t, 2) ? draw_int(&t, 1, 256) : 16 * draw_int(&t, 1, 8);
+        t.causal = t.streams == 1 && one_in(&t, 2);
+        t.scale = one_in(&t, 3) ? 0.3f : (float)(1 / sqrt((double)t.head_dim));
+        t.odd = one_in(&t, 3);
+        t.layout = (layout)draw_int(&t, 0, LAYOUT_COUNT - 1);
+        const bool mixed = one_in(&t, 3);
+        const ink_dtype dtype = one_in(&t, 2) ? INK_F32 : INK_BF16;
+        for (int part = 0; part < part_count; part++) {
+            t.dtype[part] = !mixed ? dtype : one_in(&t, 2) ? INK_F32 : INK_BF16;
+        }
+        draw_segments(&t, most_segments, one_in(&t, 8) ? 300 : 70, one_in(&t, 3));
+        check_all(&t, seed, done);
+    }
+    tell("anything", done);
+}
+
+/* What the fast kernels are for: bf16, heads of 64 to 128 columns, all rows of all heads aligned. */
+static void test_transformer(void **state) {
+    (void)state;
+    need_device();
+    int done[8] = {0};
+    for (uint64_t seed = 1; seed <= 40; seed++) {
+        trial t = {.random = 1000 + seed};
+        t.streams = (int)draw_int(&t, 1, 2);
+        t.kv_heads = draw_int(&t, 1, 3);
+        t.heads = one_in(&t, 4) ? 2 * t.kv_heads : t.kv_heads;
+        t.head_dim = one_in(&t, 4) ? 32 * draw_int(&t, 2, 3) : 128;
+        t.scale = one_in(&t, 3) ? 0.3f : (float)(1 / sqrt((double)t.head_dim));
+        t.layout = (layout)draw_int(&t, 0, LAYOUT_COUNT - 1);
+        for (int part = 0; part < part_count; part++) {
+            t.dtype[part] = INK_BF16;
+        }
+        const bool joined = t.layout == LAYOUT_TEXT_FIRST || t.layout == LAYOUT_IMAGE_FIRST;
+        draw_segments(&t, joined ? 1 : most_segments, one_in(&t, 4) ? 700 : 300, !joined && one_in(&t, 3));
+        check_all(&t, seed, done);
+    }
+    tell("transformer", done);
+}
+
+/* Lengths around the sizes of tiles, alone and as text before an image. */
+static void test_edges(void **state) {
+    (void)state;
+    need_device();
+    static const int64_t lengths[] = {1, 7, 63, 64, 65, 127, 128, 129, 255, 256, 257, 383, 385, 1000, 1037};
+    int done[8] = {0};
+    for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
+        for (int64_t text = 0; text <= 130; text += 65) {
+            trial t = {
+                .random = 2000 + 3 * i + (uint64_t)text, .streams = text ? 2 : 1, .heads = 2, .kv_heads = 2};
+            t.head_dim = 128;
+            t.scale = 0.1f;
+            t.n_segments = 1;
+            t.segments[0] =
+                text ? (ink_segment){{0, 0}, {text, lengths[i]}} : (ink_segment){{0}, {lengths[i]}};
+            t.rows[0] = text ? text : lengths[i];
+            t.rows[1] = text ? lengths[i] : 0;
+            for (int part = 0; part < part_count; part++) {
+                t.dtype[part] = INK_BF16;
+            }
+            check_all(&t, 2000 + 3 * i + (uint64_t)text, done);
+        }
+    }
+    tell("edges", done);
+}
+
+/* The checks above see each kind of fault, without a device. */
+static void test_checks(void **state) {
+    (void)state;
+    trial t = {.random = 3,
+               .streams = 2,
+               .heads = 2,
+               .kv_heads = 1,
+               .head_dim = 16,
+               .scale = 0.25f,
+               .n_segments = 1};
+    char message[message_bytes];
+    t.segments[0] = (ink_segment){{1, 0}, {3, 5}};
+    t.rows[0] = 4;
+    t.rows[1] = 5;
+    for (t.layout = LAYOUT_APART; t.layout < LAYOUT_COUNT; t.layout++) {
+        float *reference[INK_MAX_STREAMS] = {NULL};
+        trial_fill(&t);
+        trial_reference(&t, reference);
+        assert_true(trial_rest_unchanged(&t, message));
+        assert_false(trial_right(&t, reference, 1e-2, message)); /* outputs are NaN */
+        for (int s = 0; s < 2; s++) {
+            for (int64_t i = 0; i < t.rows[s] * 32; i++) {
+                trial_put(t.result + trial_offset(&t.place[s][part_out], i / 32, i % 32), INK_F32,
+                          (double)reference[s][i]);
+            }
+        }
+        assert_true(trial_right(&t, reference, 1e-5, message));
+        assert_true(trial_rest_unchanged(&t, message));
+        const place *out = &t.place[1][part_out];
+        trial_put(t.result + trial_offset(out, 4, 31), INK_F32, reference[1][4 * 32 + 31] * 1.001 + 1e-4);
+        assert_false(trial_right(&t, reference, 1e-5, message));
+        trial_put(t.result + trial_offset(out, 4, 31), INK_F32, (double)reference[1][4 * 32 + 31]);
+        trial_put(t.result + trial_offset(&t.place[0][part_out], 0, 1), INK_F32,
+                  1e-30); /* a row in no segment */
+        assert_false(trial_right(&t, reference, 1e-5, message));
+        trial_put(t.result + trial_offset(&t.place[0][part_out], 0, 1), INK_F32, 0);
+        assert_true(trial_right(&t, reference, 1e-5, message));
+        const int last = t.layout == LAYOUT_IMAGE_FIRST ? 0 : 1;
+        const size_t behind = trial_offset(&t.place[last][part_out], t.rows[last], 0);
+        t.result[behind] ^= 1;
+        assert_false(trial_rest_unchanged(&t, message));
+        t.result[behind] ^= 1;
+        assert_true(trial_rest_unchanged(&t, message));
+        t.result[trial_offset(&t.place[0][part_k], 2, 3)] ^= 1; /* an input */
+        assert_false(trial_rest_unchanged(&t, message));
+        free(reference[0]);
+        free(reference[1]);
+        trial_release(&t);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_checks),
+        cmocka_unit_test(test_anything),
+        cmocka_unit_test(test_transformer),
+        cmocka_unit_test(test_edges),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
