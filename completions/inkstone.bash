@@ -18,6 +18,7 @@ _inkstone_generate() {
     --batch | -b) ;;
     --batch-count) ;;
     --output | -o) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")) ;;
+    --trace) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")) ;;
     --model | -m) compopt -o filenames; COMPREPLY=($(compgen -d -- "$cur")) ;;
     --backend) ;;
     --cpu-level) COMPREPLY=($(compgen -W 'scalar avx2 avx512' -- "$cur")) ;;
@@ -26,7 +27,7 @@ _inkstone_generate() {
     --fused-modulate) COMPREPLY=($(compgen -W 'auto on off' -- "$cur")) ;;
     --progress-every) ;;
     *)
-      COMPREPLY=($(compgen -W ' --prompt -p --negative-prompt -n --width -W --height -H --size --steps --preset --guidance -g --cfg-scale --true-cfg-scale --seed --noise --batch -b --batch-count --output -o --no-metadata --model -m --synthetic --backend --cpu-level --threads -t --precision --fused-modulate --progress-every --quiet -q --verbose -v --help -h' -- "$cur")) ;;
+      COMPREPLY=($(compgen -W ' --prompt -p --negative-prompt -n --width -W --height -H --size --steps --preset --guidance -g --cfg-scale --true-cfg-scale --seed --noise --batch -b --batch-count --output -o --no-metadata --trace --model -m --synthetic --backend --cpu-level --threads -t --precision --fused-modulate --progress-every --quiet -q --verbose -v --help -h' -- "$cur")) ;;
   esac
 }
 
@@ -107,13 +108,37 @@ _inkstone_tokenize() {
   esac
 }
 
+_inkstone_bench() {
+  case $prev in
+    --width | -W) ;;
+    --height | -H) ;;
+    --size) ;;
+    --steps) ;;
+    --guidance | -g) ;;
+    --cfg-scale) ;;
+    --true-cfg-scale) ;;
+    --layers) ;;
+    --tokens) ;;
+    --parts) ;;
+    --trace) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")) ;;
+    --model | -m) compopt -o filenames; COMPREPLY=($(compgen -d -- "$cur")) ;;
+    --backend) ;;
+    --cpu-level) COMPREPLY=($(compgen -W 'scalar avx2 avx512' -- "$cur")) ;;
+    --threads | -t) ;;
+    --precision) COMPREPLY=($(compgen -W 'f32 bf16' -- "$cur")) ;;
+    --fused-modulate) COMPREPLY=($(compgen -W 'auto on off' -- "$cur")) ;;
+    *)
+      COMPREPLY=($(compgen -W ' --width -W --height -H --size --steps --guidance -g --cfg-scale --true-cfg-scale --layers --tokens --parts --trace --json --model -m --synthetic --backend --cpu-level --threads -t --precision --fused-modulate --quiet -q --verbose -v --help -h' -- "$cur")) ;;
+  esac
+}
+
 _inkstone() {
   local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}
   COMPREPLY=()
   if [[ $cur == = ]]; then cur=; fi
   if [[ $prev == = ]]; then prev=${COMP_WORDS[COMP_CWORD-2]}; fi
   if ((COMP_CWORD == 1)); then
-    COMPREPLY=($(compgen -W 'generate inspect study verify tokenize help version' -- "$cur"))
+    COMPREPLY=($(compgen -W 'generate inspect study verify tokenize bench help version' -- "$cur"))
     return
   fi
   case ${COMP_WORDS[1]} in
@@ -122,7 +147,8 @@ _inkstone() {
     study) _inkstone_study ;;
     verify) _inkstone_verify ;;
     tokenize) _inkstone_tokenize ;;
-    help) COMPREPLY=($(compgen -W 'generate inspect study verify tokenize help version' -- "$cur")) ;;
+    bench) _inkstone_bench ;;
+    help) COMPREPLY=($(compgen -W 'generate inspect study verify tokenize bench help version' -- "$cur")) ;;
   esac
 }
 

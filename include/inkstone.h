@@ -324,6 +324,79 @@ INK_API ink_status ink_verify(ink_model *model, const char *golden_path, double 
                               ink_check_fn on_check, void *user, size_t *checked, size_t *failed,
                               ink_error *error);
 
+/* ------------------------------------------------------------------------------------------------------------
+ */
+/* Measuring */
+/* ------------------------------------------------------------------------------------------------------------
+ */
+
+/* What ink_bench can measure; they are added up in ink_bench_options.parts. */
+typedef enum ink_bench_part {
+    INK_BENCH_ROOF = 1,    /* what the backend does at most: a large matrix product, a large copy */
+    INK_BENCH_TEXT = 2,    /* encoding the prompts */
+    INK_BENCH_PREPARE = 4, /* what is computed once per picture: modulation, rotary tables */
+    INK_BENCH_STEP = 8,    /* a denoising step, with guidance and update */
+    INK_BENCH_DECODE = 16, /* latents to pixels */
+    INK_BENCH_ALL = 31
+} ink_bench_part;
+
+typedef struct ink_bench_options {
+    size_t struct_size;
+    unsigned parts;                /* sum of ink_bench_part */
+    int width, height;             /* pixels, multiples of 16; 0: the model's default */
+    int steps;                     /* of the schedule, and timed runs of each stage; 0: 5 */
+    int tokens;                    /* of every prompt, without the template, 1 to 512; 0: 64 */
+    double guidance;               /* > 1: two passes; negative: the model's default */
+    ink_progress_fn on_progress;   /* nullable; counts runs within each stage */
+    ink_cancel_fn should_cancel;   /* nullable */
+    ink_operation_fn on_operation; /* nullable; told of the operations of one run of each stage */
+    void *user;                    /* handed to all */
+} ink_bench_options;
+
+/* Everything to its default; all parts. */
+INK_API void ink_bench_options_init(ink_bench_options *options);
+
+/* The operations of one kind in one run of a stage. */
+typedef struct ink_bench_kind {
+    char *name;          /* as ink_operation.kind */
+    int64_t launches;    /* how many there are */
+    double seconds;      /* of all of them; median of the runs */
+    double flops, bytes; /* of all of them, counted as ink_operation does */
+    double roof_seconds; /* the time they need at least: each one's FLOP at the rate of the matrix product, or
+                            its bytes at that of the copy, whichever takes longer; 0 without the roof */
+} ink_bench_kind;
+
+typedef struct ink_bench_stage {
+    ink_stage stage;
+    int runs;                         /* samples that the next line is about */
+    double seconds, fastest, slowest; /* of one run; `seconds` is the median */
+    double first_seconds;             /* recording, compiling (weights are read) and the first run together */
+    double flops, bytes, roof_seconds; /* of one run, as in ink_bench_kind */
+    size_t program_bytes;              /* memory that the program holds besides weights and buffers */
+    size_t n_kinds;                    /* 0: the backend cannot time single operations */
+    ink_bench_kind *kinds;             /* the slowest kind first */
+} ink_bench_stage;
+
+typedef struct ink_bench_result {
+    /* what was measured, after defaults */
+    int width, height, steps, tokens, passes, layers;
+    double guidance;
+    /* the roof; 0 if it was not asked for */
+    double roof_flops, roof_bytes; /* per second */
+    int roof_side;                 /* the product was of two square matrices of this side */
+    double roof_copied;            /* bytes read, and as many written */
+    size_t n_stages;
+    ink_bench_stage stages[4];
+} ink_bench_result;
+
+/* Measures a model with made-up prompts and latents. On success *result is owned by the caller: free it with
+ * ink_bench_result_free. Errors: as ink_generate. */
+INK_API ink_status ink_bench(ink_model *model, const ink_bench_options *options, ink_bench_result **result,
+                             ink_error *error);
+
+/* NULL is allowed. */
+INK_API void ink_bench_result_free(ink_bench_result *result);
+
 #ifdef __cplusplus
 }
 #endif

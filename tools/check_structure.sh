@@ -34,7 +34,7 @@ check_includes() {
             may["models"] = "base weights graph models"
             may["backend"] = "base weights graph backend/backend.h"
             may["pipeline"] = "base weights graph backend/backend.h text models diffusion image pipeline"
-            may["cli"] = "base image/compare.h image/caption.h image/sheet.h cli"
+            may["cli"] = "base image/compare.h image/caption.h image/sheet.h image/save.h cli"
             may["server"] = "base server"
             for (i = 1; i < ARGC; i++) there[ARGV[i]] = 1
         }

@@ -11,6 +11,7 @@ int cli_inspect(const cli_arguments *arguments);
 int cli_study(const cli_arguments *arguments);
 int cli_verify(const cli_arguments *arguments);
 int cli_tokenize(const cli_arguments *arguments);
+int cli_bench(const cli_arguments *arguments);
 
 /* Print to standard output: all commands, one command, the version and what this build contains. */
 void cli_help(void);

@@ -19,6 +19,7 @@ typedef struct drawing {
     cli_console console;
     cli_output output;
     cli_progress progress;
+    cli_trace trace;
     char *prompt; /* owned */
     ink_model *model;
     ink_request request;
@@ -53,6 +54,7 @@ static bool read_prompt(drawing *d) {
 static int draw(drawing *d) {
     const cli_arguments *a = d->arguments;
     cli_progress_init(&d->progress, &d->console);
+    d->progress.trace = &d->trace;
     cli_request_init(a, &d->progress, &d->request);
     d->request.prompt = d->prompt;
     d->request.count = d->output.count;
@@ -172,10 +174,16 @@ static int run(drawing *d) {
                                "there is no prompt; say what to draw with -p \"a cat\"");
     int code = cli_output_init(&d->console, a->text[CLI_OPTION_OUTPUT], count, &d->output);
     if (code != CLI_OK) return code;
+    code = cli_trace_init(&d->console, a, &d->trace);
+    if (code != CLI_OK) return code;
     if (!read_prompt(d)) return CLI_FAILED;
     code = cli_model_open(&d->console, a, a->text[CLI_OPTION_MODEL], &d->model);
     if (code == CLI_OK) code = draw(d);
-    return code == CLI_OK ? write_images(d) : code;
+    if (code != CLI_OK) return code;
+    /* Each is given even if the other cannot be. */
+    code = write_images(d);
+    const int traced = cli_trace_write(&d->console, &d->trace, d->model);
+    return code != CLI_OK ? code : traced;
 }
 
 int cli_generate(const cli_arguments *arguments) {
@@ -185,6 +193,7 @@ int cli_generate(const cli_arguments *arguments) {
     free(d.metadata.prompt);
     free(d.metadata.negative_prompt);
     free(d.metadata.model);
+    cli_trace_free(&d.trace);
     ink_result_free(d.result);
     ink_model_close(d.model);
     free(d.prompt);

@@ -37,11 +37,9 @@ static int help(cli_console *console, int n, char **words) {
 }
 
 static int run_command(cli_console *console, cli_command command, int n, char **words) {
-    static int (*const functions[cli_n_commands])(const cli_arguments *) = {[CLI_GENERATE] = cli_generate,
-                                                                            [CLI_INSPECT] = cli_inspect,
-                                                                            [CLI_STUDY] = cli_study,
-                                                                            [CLI_VERIFY] = cli_verify,
-                                                                            [CLI_TOKENIZE] = cli_tokenize};
+    static int (*const functions[cli_n_commands])(const cli_arguments *) = {
+        [CLI_GENERATE] = cli_generate, [CLI_INSPECT] = cli_inspect,   [CLI_STUDY] = cli_study,
+        [CLI_VERIFY] = cli_verify,     [CLI_TOKENIZE] = cli_tokenize, [CLI_BENCH] = cli_bench};
     cli_arguments arguments;
     if (!cli_parse(console, command, n, words, &arguments)) return CLI_USAGE;
     if (arguments.given[CLI_OPTION_HELP]) {

@@ -6,8 +6,9 @@ enum {
     study = 1 << CLI_STUDY,
     verify = 1 << CLI_VERIFY,
     tokenize = 1 << CLI_TOKENIZE,
+    bench = 1 << CLI_BENCH,
     drawing = generate | inspect | study, /* those with the settings of a picture */
-    running = drawing | verify,           /* those that run a model */
+    running = drawing | verify | bench,   /* those that run a model */
     every = running | tokenize
 };
 
@@ -66,6 +67,22 @@ const cli_command_info cli_commands[cli_n_commands] = {
          .summary = "print the token ids of each line of standard input",
          .details = "Each line gives one JSON array. Only a newline ends a line; a carriage return or a NUL\n"
                     "byte belongs to the text.\n"},
+    [CLI_BENCH] =
+        {.name = "bench",
+         .synopsis = "[-m MODEL] [--synthetic] [--size WxH] [options]",
+         .summary = "time each stage and each kind of operation",
+         .details =
+             "Measures first what the backend does at most, with a large matrix product and a large copy "
+             "(the\n"
+             "roof), then each stage of drawing with made-up prompts: medians of some runs after one that "
+             "warms\n"
+             "up. Where the backend can time single operations, each kind has a line: how often it is "
+             "launched,\n"
+             "how long it takes, how fast it computes and moves, and what part of the roof that is.\n"
+             "\n"
+             "  inkstone bench -m Qwen/Qwen-Image --size 1024x1024\n"
+             "  inkstone bench -m models/qwen-image --synthetic --size 256x256 --layers 2 --parts "
+             "roof,step\n"},
 };
 
 #define SIDE_HELP "in pixels, a multiple of 16 (default: the model's)"
@@ -79,11 +96,11 @@ const cli_option cli_options[cli_n_options] = {
                             .help = "a prompt on each line; - reads them from standard input"},
     [CLI_OPTION_NEGATIVE_PROMPT] = {"negative-prompt", 'n', CLI_TEXT, drawing, "TEXT",
                                     .help = "what to stay away from (default: the model's)"},
-    [CLI_OPTION_WIDTH] = {"width", 'W', CLI_INTEGER, drawing, "N", .min = 1, .max = 8192,
+    [CLI_OPTION_WIDTH] = {"width", 'W', CLI_INTEGER, drawing | bench, "N", .min = 1, .max = 8192,
                           .help = "width " SIDE_HELP},
-    [CLI_OPTION_HEIGHT] = {"height", 'H', CLI_INTEGER, drawing, "N", .min = 1, .max = 8192,
+    [CLI_OPTION_HEIGHT] = {"height", 'H', CLI_INTEGER, drawing | bench, "N", .min = 1, .max = 8192,
                            .help = "height " SIDE_HELP},
-    [CLI_OPTION_SIZE] = {"size", 0, CLI_SIZE, drawing, "WxH", .min = 1, .max = 8192,
+    [CLI_OPTION_SIZE] = {"size", 0, CLI_SIZE, drawing | bench, "WxH", .min = 1, .max = 8192,
                          .help = "width and height in one, such as 512x768"},
     [CLI_OPTION_STEPS] = {"steps", 0, CLI_INTEGER, generate, "N", .min = 1, .max = 1000,
                           .help = "denoising steps, 1 to 1000; goes before --preset (default: the model's)"},
@@ -91,10 +108,12 @@ const cli_option cli_options[cli_n_options] = {
                                 .help = "denoising steps to run with -p (default 3)"},
     [CLI_OPTION_STEP_LIST] = {"steps", 0, CLI_TEXT, study, "LIST",
                               .help = "numbers of steps (default 50,20,10,8,6,4,2,1)"},
+    [CLI_OPTION_RUNS] = {"steps", 0, CLI_INTEGER, bench, "N", .min = 1, .max = 1000,
+                         .help = "steps of the schedule, and timed runs of each stage (default 5)"},
     [CLI_OPTION_PRESET] = {"preset", 0, CLI_CHOICE, generate, "NAME",
                            .choices = "quality balanced fast preview",
                            .help = "steps by name: quality 20, balanced 10, fast 8, preview 6"},
-    [CLI_OPTION_GUIDANCE] = {"guidance", 'g', CLI_NUMBER, drawing, "X",
+    [CLI_OPTION_GUIDANCE] = {"guidance", 'g', CLI_NUMBER, drawing | bench, "X",
                              .aliases = {"cfg-scale", "true-cfg-scale"}, .min = 0, .max = 100,
                              .help = "how strongly to follow the prompt; above 1 each step costs twice\n"
                                      "(default: the model's, usually 4)"},
@@ -114,9 +133,18 @@ const cli_option cli_options[cli_n_options] = {
                            .help = "show the pictures at 1/N of their sides in the sheet (default 1)"},
     [CLI_OPTION_NO_METADATA] = {"no-metadata", 0, CLI_SWITCH, generate,
                                 .help = "leave prompt and settings out of the PNG"},
+    [CLI_OPTION_LAYERS] = {"layers", 0, CLI_INTEGER, bench, "N", .min = 1, .max = 1000,
+                           .help = "only the first N blocks of the transformer (default: all)"},
+    [CLI_OPTION_TOKENS] = {"tokens", 0, CLI_INTEGER, bench, "N", .min = 1, .max = 512,
+                           .help = "tokens of the prompt, and of the negative prompt (default 64)"},
+    [CLI_OPTION_PARTS] = {"parts", 0, CLI_TEXT, bench, "LIST",
+                          .help = "what to measure (default roof,text,prepare,step,decode)"},
+    [CLI_OPTION_TRACE] = {"trace", 0, CLI_FILE, generate | bench, "FILE",
+                          .help = "write a timeline of all operations, which ui.perfetto.dev shows"},
     [CLI_OPTION_BLOCKS] = {"blocks", 0, CLI_TEXT, inspect, "LIST",
                            .help = "blocks to show, such as 0,10-12,59; all (default) or none"},
-    [CLI_OPTION_JSON] = {"json", 0, CLI_SWITCH, inspect | study, .help = "print JSON instead of tables"},
+    [CLI_OPTION_JSON] = {"json", 0, CLI_SWITCH, inspect | study | bench,
+                         .help = "print JSON instead of tables"},
     [CLI_OPTION_GOLDEN] = {"golden", 0, CLI_FILE, verify, "FILE",
                            .help = "safetensors file with the golden tensors"},
     [CLI_OPTION_TOLERANCE] = {"tolerance", 0, CLI_NUMBER, verify, "X", .min = 0, .max = 1000,
@@ -127,7 +155,7 @@ const cli_option cli_options[cli_n_options] = {
                                 .help = "the line alone, not inside the prompt template"},
     [CLI_OPTION_MODEL] = {"model", 'm', CLI_FOLDER, running, "MODEL",
                           .help = "model folder, or org/name in the Hugging Face cache"},
-    [CLI_OPTION_SYNTHETIC] = {"synthetic", 0, CLI_SWITCH, drawing,
+    [CLI_OPTION_SYNTHETIC] = {"synthetic", 0, CLI_SWITCH, drawing | bench,
                               .help = "made-up weights: needs only the model's configuration (to measure)"},
     [CLI_OPTION_BACKEND] = {"backend", 0, CLI_TEXT, running, "NAME",
                             .help = "what computes; the names are in 'inkstone version'"},

@@ -15,6 +15,7 @@ typedef enum cli_command {
     CLI_STUDY,
     CLI_VERIFY,
     CLI_TOKENIZE,
+    CLI_BENCH,
     cli_n_commands
 } cli_command;
 
@@ -62,6 +63,7 @@ typedef enum cli_option_id {
     CLI_OPTION_STEPS,
     CLI_OPTION_PROBE_STEPS, /* of inspect */
     CLI_OPTION_STEP_LIST,   /* of study */
+    CLI_OPTION_RUNS,        /* of bench: its --steps */
     CLI_OPTION_PRESET,
     CLI_OPTION_GUIDANCE,
     CLI_OPTION_SEED,
@@ -72,6 +74,10 @@ typedef enum cli_option_id {
     CLI_OPTION_COLUMNS,
     CLI_OPTION_SHRINK,
     CLI_OPTION_NO_METADATA,
+    CLI_OPTION_LAYERS,
+    CLI_OPTION_TOKENS,
+    CLI_OPTION_PARTS,
+    CLI_OPTION_TRACE,
     CLI_OPTION_BLOCKS,
     CLI_OPTION_JSON,
     CLI_OPTION_GOLDEN,

@@ -98,8 +98,8 @@ char *cli_output_name(const cli_output *o, int index) {
     return name;
 }
 
-/* Whether `path` can probably be written: it is better to learn it before the work than after. */
-static bool check_place(cli_console *console, const char *path) {
+/* It is better to learn it before the work than after. */
+bool cli_output_check(cli_console *console, const char *path) {
     struct stat info;
     const size_t n = strlen(path);
     const bool exists = stat(path, &info) == 0;
@@ -159,7 +159,7 @@ int cli_output_init(cli_console *console, const char *given, int count, cli_outp
         cli_error(console, "out of memory");
         return CLI_FAILED;
     }
-    const bool good = check_place(console, first);
+    const bool good = cli_output_check(console, first);
     free(first);
     return good ? CLI_OK : CLI_FAILED;
 }

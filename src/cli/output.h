@@ -20,6 +20,9 @@ typedef struct cli_output {
 /* Reads -o and checks before any work is done that the files can be written. Returns an exit status. */
 int cli_output_init(cli_console *console, const char *given, int count, cli_output *output);
 
+/* Whether a file of that name can be written; says why not. */
+bool cli_output_check(cli_console *console, const char *path);
+
 /* Name of picture `index`, from 0. Free with free(); NULL if memory runs out. */
 char *cli_output_name(const cli_output *output, int index);
 

@@ -4,10 +4,11 @@
 #ifndef INK_CLI_PROGRESS_H
 #define INK_CLI_PROGRESS_H
 
-#include "cli/console.h"
+#include "cli/trace.h"
 
 typedef struct cli_progress {
     cli_console *console;
+    cli_trace *trace;   /* is told, too; nullable */
     ink_progress last;  /* what was reported */
     double reported;    /* clock when it was */
     double stage_begin; /* clock when the stage began */

@@ -7,7 +7,13 @@
 #include <unistd.h>
 
 static void on_progress(void *user, const ink_progress *state) {
-    cli_progress_report(user, state);
+    cli_progress *progress = user;
+    cli_progress_report(progress, state);
+    if (progress->trace) cli_trace_progress(progress->trace, state);
+}
+
+static void on_operation(void *user, const ink_operation *operation) {
+    cli_trace_operation(((cli_progress *)user)->trace, operation);
 }
 
 static bool should_cancel(void *user) {
@@ -42,5 +48,6 @@ void cli_request_init(const cli_arguments *a, cli_progress *progress, ink_reques
     q->progress_every = (int)a->integer[CLI_OPTION_PROGRESS_EVERY];
     q->on_progress = on_progress;
     q->should_cancel = should_cancel;
+    if (progress->trace && progress->trace->path) q->on_operation = on_operation;
     q->user = progress;
 }
