@@ -51,19 +51,19 @@ static __device__ __forceinline__ void rotate_half(float (&v)[pack_size], const 
 
 /* What a thread multiplies its pack by. Adjacent pairs: cos and sin of the four pairs lie in `first`. Halves:
  * `first` are the cosines of the eight elements, `second` the sines. */
-template <bool half>
+template <bool vector, bool half>
 static __device__ __forceinline__ void load_angles(const rotary_problem &p, int64_t row, int member, int team,
                                                    float (&first)[pack_size], float (&second)[pack_size]) {
     const float *table = p.table + row * p.head_dim;
     if (!half) {
-        load_table_pack<true>(first, table + member * pack_size, pack_size);
+        load_table_pack<vector>(first, table + member * pack_size, pack_size);
         return;
     }
     const bool begins = member < team / 2;
     const float *pairs = table + 2 * pack_size * (begins ? member : member - team / 2);
     float low[pack_size], high[pack_size];
-    load_table_pack<true>(low, pairs, pack_size);
-    load_table_pack<true>(high, pairs + pack_size, pack_size);
+    load_table_pack<vector>(low, pairs, pack_size);
+    load_table_pack<vector>(high, pairs + pack_size, pack_size);
 #pragma unroll
     for (int k = 0; k < pack_size; k++) {
         const int at = 2 * k % pack_size;
@@ -74,7 +74,7 @@ static __device__ __forceinline__ void load_angles(const rotary_problem &p, int6
 }
 
 /* All threads of a warp call. */
-template <bool half>
+template <bool vector, bool half>
 static __device__ __forceinline__ void rotate_pack(const rotary_problem &p, const void *weight, int member,
                                                    int team, const float (&first)[pack_size],
                                                    const float (&second)[pack_size], float (&v)[pack_size]) {
@@ -86,7 +86,7 @@ static __device__ __forceinline__ void rotate_pack(const rotary_problem &p, cons
     squares = team_sum(squares, team);
     if (weight) {
         const float factor = rsqrtf(fmaf(squares, p.inverse_dim, p.eps));
-        load_weight_pack<true>(gain, weight, p.weight_dtype, member * pack_size, pack_size);
+        load_weight_pack<vector>(gain, weight, p.weight_dtype, member * pack_size, pack_size);
 #pragma unroll
         for (int k = 0; k < pack_size; k++) {
             v[k] = v[k] * factor * gain[k];
@@ -121,7 +121,7 @@ template <typename X, typename O> struct head_pack {
 /* head_dim = 8 * team, team 2, 4, 8, 16 or 32: a team of threads takes a head, and three of them at once, so
  * that 24 heads of q and k are one round. Teams without a head go along, as sums and exchanges need whole
  * warps. */
-template <typename X, typename O, bool half>
+template <bool vector, bool half, typename X, typename O>
 __global__ void __launch_bounds__(rotary_threads) rotate_rows(rotary_problem p) {
     constexpr int at_once = 3;
     const int64_t row = blockIdx.x;
@@ -129,20 +129,20 @@ __global__ void __launch_bounds__(rotary_threads) rotate_rows(rotary_problem p) 
               teams = rotary_threads / team;
     const int own = (int)threadIdx.x / team, heads = p.matrix[0].heads + p.matrix[1].heads;
     float first[pack_size], second[pack_size];
-    if (p.table) load_angles<half>(p, row, member, team, first, second);
+    if (p.table) load_angles<vector, half>(p, row, member, team, first, second);
     for (int begin = 0; begin < heads; begin += at_once * teams) {
         float v[at_once][pack_size];
 #pragma unroll
         for (int i = 0; i < at_once; i++) {
             const int head = begin + i * teams + own;
-            load_pack<true>(v[i], head_pack<X, O>(p, row, head, member).x, head < heads ? pack_size : 0);
+            load_pack<vector>(v[i], head_pack<X, O>(p, row, head, member).x, head < heads ? pack_size : 0);
         }
 #pragma unroll
         for (int i = 0; i < at_once; i++) {
             const int head = begin + i * teams + own;
             const head_pack<X, O> at(p, row, head, member);
-            rotate_pack<half>(p, at.weight, member, team, first, second, v[i]);
-            store_pack<true>(at.out, v[i], head < heads ? pack_size : 0);
+            rotate_pack<vector, half>(p, at.weight, member, team, first, second, v[i]);
+            store_pack<vector>(at.out, v[i], head < heads ? pack_size : 0);
         }
     }
 }
@@ -179,15 +179,17 @@ __global__ void __launch_bounds__(rotary_threads) rotate_any_rows(rotary_problem
     }
 }
 
-template <typename X, typename O>
+/* `teams`: heads are of a size that teams can take. */
+template <bool vector, typename X, typename O>
 static cudaError_t launch_rotary(cudaStream_t stream, const rotary_problem &p, int64_t rows, int count,
-                                 bool vector) {
-    if (vector && p.half)
-        rotate_rows<X, O, true><<<(unsigned)rows, rotary_threads, 0, stream>>>(p);
-    else if (vector)
-        rotate_rows<X, O, false><<<(unsigned)rows, rotary_threads, 0, stream>>>(p);
+                                 bool teams) {
+    const unsigned blocks = (unsigned)rows;
+    if (!teams)
+        rotate_any_rows<X, O><<<dim3(blocks, (unsigned)count), rotary_threads, 0, stream>>>(p);
+    else if (p.half)
+        rotate_rows<vector, true, X, O><<<blocks, rotary_threads, 0, stream>>>(p);
     else
-        rotate_any_rows<X, O><<<dim3((unsigned)rows, (unsigned)count), rotary_threads, 0, stream>>>(p);
+        rotate_rows<vector, false, X, O><<<blocks, rotary_threads, 0, stream>>>(p);
     return cudaGetLastError();
 }
 
@@ -213,8 +215,9 @@ cudaError_t ink_cuda_head_norm_rotary(cudaStream_t stream, int count, const ink_
     if (!valid(count, x, weight, weight_dtype, head_dim, out)) return cudaErrorInvalidValue;
     if (x[0].rows == 0) return cudaSuccess;
     const int64_t team = head_dim / pack_size;
-    bool vector = head_dim % pack_size == 0 && team >= 2 && team <= warp_size && (team & (team - 1)) == 0 &&
-                  aligned(table, bytes_of(INK_F32));
+    const bool teams =
+        head_dim % pack_size == 0 && team >= 2 && team <= warp_size && (team & (team - 1)) == 0;
+    bool vector = aligned(table, bytes_of(INK_F32));
     rotary_problem p = {
         {}, table, weight_dtype, (int)head_dim, eps, 1.0f / (float)head_dim, style == INK_ROTARY_HALF};
     for (int i = 0; i < count; i++) {
@@ -228,7 +231,8 @@ cudaError_t ink_cuda_head_norm_rotary(cudaStream_t stream, int count, const ink_
         return with_type(out[0].dtype, [&](auto out_tag) {
             typedef typename decltype(x_tag)::type X;
             typedef typename decltype(out_tag)::type O;
-            return launch_rotary<X, O>(stream, p, x[0].rows, count, vector);
+            return vector ? launch_rotary<true, X, O>(stream, p, x[0].rows, count, teams)
+                          : launch_rotary<false, X, O>(stream, p, x[0].rows, count, teams);
         });
     });
 }
