@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "graph/ops.h"
 #include "tensor_file.h"
 #include "weights/quantized.h"
 
@@ -157,6 +158,26 @@ static void other_tensors_are_not_quantized(void **state) {
     ink_weights_close(weights);
 }
 
+/* What a product reads is the three tensors, not a number of 32 bits for each element. */
+static void products_count_the_bytes_that_are_stored(void **state) {
+    (void)state;
+    for (int bits = 4; bits <= 8; bits += 4) {
+        ink_weights *weights = open_matrix(bits, "BF16", 0);
+        ink_graph *graph;
+        assert_int_equal(ink_graph_create(&graph, NULL), INK_OK);
+        const ink_value x = ink_slot(graph, "x", INK_F32, ink_shape2(3, inputs));
+        const ink_value w = ink_weight_value(graph, weights, ink_shape2(outputs, inputs), "x.weight");
+        const ink_value y = ink_linear(graph, x, w, INK_NO_VALUE, INK_ACT_NONE);
+        assert_int_equal(ink_graph_status(graph, NULL), INK_OK);
+        const ink_node *node = ink_graph_node(graph, ink_graph_value(graph, y.id)->node);
+        const int numbers = outputs * inputs * bits / 8, tables = 2 * outputs * groups * 2;
+        const int activations = 3 * (inputs + outputs) * 4;
+        assert_int_equal((int)ink_node_bytes(graph, node), numbers + tables + activations);
+        ink_graph_destroy(graph);
+        ink_weights_close(weights);
+    }
+}
+
 static int make_folder(void **state) {
     (void)state;
     return mkdtemp(folder) ? 0 : -1;
@@ -175,6 +196,7 @@ int main(void) {
         cmocka_unit_test(rows_are_what_the_definition_says),
         cmocka_unit_test(what_makes_no_matrix_is_refused),
         cmocka_unit_test(other_tensors_are_not_quantized),
+        cmocka_unit_test(products_count_the_bytes_that_are_stored),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
