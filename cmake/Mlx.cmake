@@ -6,7 +6,7 @@
 #   INK_MLX=OFF    not
 #   MLX_DIR        folder of MLXConfig.cmake, where neither the system nor `python3` knows it
 #
-# Sets INK_HAVE_MLX.
+# Sets INK_HAVE_MLX, INK_MLX_LIBRARY (the file), and INK_CXX_RUNTIME: what C programs link besides it.
 
 set(INK_MLX AUTO CACHE STRING "the MLX backend: AUTO, ON or OFF")
 set(INK_HAVE_MLX FALSE)
@@ -26,6 +26,18 @@ function(ink_find_python_mlx result)
   endif()
 endfunction()
 
+# The file of the imported library, and the C++ runtime's name among what the compiler links by itself.
+function(ink_describe_mlx)
+  get_target_property(configurations mlx IMPORTED_CONFIGURATIONS)
+  list(GET configurations 0 configuration)
+  get_target_property(file mlx IMPORTED_LOCATION_${configuration})
+  set(runtime ${CMAKE_CXX_IMPLICIT_LINK_LIBRARIES})
+  list(FILTER runtime INCLUDE REGEX "^(std)?c[+][+]$")
+  list(REMOVE_DUPLICATES runtime)
+  set(INK_MLX_LIBRARY ${file} PARENT_SCOPE)
+  set(INK_CXX_RUNTIME ${runtime} PARENT_SCOPE)
+endfunction()
+
 macro(ink_find_mlx)
   include(CheckLanguage)
   check_language(CXX)
@@ -36,6 +48,9 @@ macro(ink_find_mlx)
   if(MLX_FOUND)
     enable_language(CXX)
     set(INK_HAVE_MLX TRUE)
+    ink_describe_mlx()
+    # Installed programs find MLX where it was found here: its C++ interface is that of one version.
+    cmake_path(GET INK_MLX_LIBRARY PARENT_PATH CMAKE_INSTALL_RPATH)
     message(STATUS "MLX: ${MLX_DIR}")
   elseif(INK_MLX STREQUAL "ON")
     message(FATAL_ERROR "INK_MLX is ON, but MLX or a C++ compiler is missing. Install MLX (pip install mlx; on "
@@ -77,12 +92,19 @@ function(ink_add_mlx_tests)
   file(GLOB programs CONFIGURE_DEPENDS ${tests}/mlx/test_*.c)
   file(GLOB helpers CONFIGURE_DEPENDS ${tests}/mlx/*.c ${tests}/kernels/*.c)
   list(FILTER helpers EXCLUDE REGEX "/test_[^/]*$")
+  # What asks MLX itself is C++; the tests are C.
+  file(GLOB askers CONFIGURE_DEPENDS ${tests}/mlx/*.cpp)
+  add_library(ink_mlx_askers OBJECT ${askers})
+  set_target_properties(ink_mlx_askers PROPERTIES CXX_STANDARD 20 CXX_STANDARD_REQUIRED ON)
+  target_link_libraries(ink_mlx_askers PRIVATE mlx)
+  add_custom_target(mlx_tests)
   foreach(source IN LISTS programs)
     cmake_path(GET source STEM name)
     ink_add_program(${name} ${source} "${helpers}")
     target_include_directories(${name} PRIVATE ${tests}/kernels)
-    target_link_libraries(${name} PRIVATE PkgConfig::CMOCKA)
+    target_link_libraries(${name} PRIVATE ink_mlx_askers PkgConfig::CMOCKA)
     set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests/mlx)
+    add_dependencies(mlx_tests ${name})
     string(REGEX REPLACE "^test_mlx_" "" label ${name})
     add_test(NAME mlx.${label} COMMAND ${name})
     set_tests_properties(mlx.${label} PROPERTIES LABELS mlx TIMEOUT 900)

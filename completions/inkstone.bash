@@ -25,9 +25,10 @@ _inkstone_generate() {
     --threads | -t) ;;
     --precision) COMPREPLY=($(compgen -W 'f32 bf16' -- "$cur")) ;;
     --fused-modulate) COMPREPLY=($(compgen -W 'auto on off' -- "$cur")) ;;
+    --max-ram) ;;
     --progress-every) ;;
     *)
-      COMPREPLY=($(compgen -W ' --prompt -p --negative-prompt -n --width -W --height -H --size --steps --preset --guidance -g --cfg-scale --true-cfg-scale --seed --noise --batch -b --batch-count --output -o --no-metadata --trace --model -m --synthetic --backend --cpu-level --threads -t --precision --fused-modulate --progress-every --quiet -q --verbose -v --help -h' -- "$cur")) ;;
+      COMPREPLY=($(compgen -W ' --prompt -p --negative-prompt -n --width -W --height -H --size --steps --preset --guidance -g --cfg-scale --true-cfg-scale --seed --noise --batch -b --batch-count --output -o --no-metadata --trace --model -m --synthetic --backend --cpu-level --threads -t --precision --fused-modulate --max-ram --progress-every --quiet -q --verbose -v --help -h' -- "$cur")) ;;
   esac
 }
 
@@ -51,9 +52,10 @@ _inkstone_inspect() {
     --threads | -t) ;;
     --precision) COMPREPLY=($(compgen -W 'f32 bf16' -- "$cur")) ;;
     --fused-modulate) COMPREPLY=($(compgen -W 'auto on off' -- "$cur")) ;;
+    --max-ram) ;;
     *)
       if [[ $cur != -* ]]; then compopt -o filenames; COMPREPLY=($(compgen -d -- "$cur")); return; fi
-      COMPREPLY=($(compgen -W ' --prompt -p --negative-prompt -n --width -W --height -H --size --steps --guidance -g --cfg-scale --true-cfg-scale --seed --noise --blocks --json --model -m --synthetic --backend --cpu-level --threads -t --precision --fused-modulate --quiet -q --verbose -v --help -h' -- "$cur")) ;;
+      COMPREPLY=($(compgen -W ' --prompt -p --negative-prompt -n --width -W --height -H --size --steps --guidance -g --cfg-scale --true-cfg-scale --seed --noise --blocks --json --model -m --synthetic --backend --cpu-level --threads -t --precision --fused-modulate --max-ram --quiet -q --verbose -v --help -h' -- "$cur")) ;;
   esac
 }
 
@@ -79,9 +81,10 @@ _inkstone_study() {
     --threads | -t) ;;
     --precision) COMPREPLY=($(compgen -W 'f32 bf16' -- "$cur")) ;;
     --fused-modulate) COMPREPLY=($(compgen -W 'auto on off' -- "$cur")) ;;
+    --max-ram) ;;
     --progress-every) ;;
     *)
-      COMPREPLY=($(compgen -W ' --prompts --negative-prompt -n --width -W --height -H --size --steps --guidance -g --cfg-scale --true-cfg-scale --seed --noise --output -o --columns --shrink --json --model -m --synthetic --backend --cpu-level --threads -t --precision --fused-modulate --progress-every --quiet -q --verbose -v --help -h' -- "$cur")) ;;
+      COMPREPLY=($(compgen -W ' --prompts --negative-prompt -n --width -W --height -H --size --steps --guidance -g --cfg-scale --true-cfg-scale --seed --noise --output -o --columns --shrink --json --model -m --synthetic --backend --cpu-level --threads -t --precision --fused-modulate --max-ram --progress-every --quiet -q --verbose -v --help -h' -- "$cur")) ;;
   esac
 }
 
@@ -95,8 +98,9 @@ _inkstone_verify() {
     --threads | -t) ;;
     --precision) COMPREPLY=($(compgen -W 'f32 bf16' -- "$cur")) ;;
     --fused-modulate) COMPREPLY=($(compgen -W 'auto on off' -- "$cur")) ;;
+    --max-ram) ;;
     *)
-      COMPREPLY=($(compgen -W ' --golden --tolerance --model -m --backend --cpu-level --threads -t --precision --fused-modulate --quiet -q --verbose -v --help -h' -- "$cur")) ;;
+      COMPREPLY=($(compgen -W ' --golden --tolerance --model -m --backend --cpu-level --threads -t --precision --fused-modulate --max-ram --quiet -q --verbose -v --help -h' -- "$cur")) ;;
   esac
 }
 
@@ -127,8 +131,9 @@ _inkstone_bench() {
     --threads | -t) ;;
     --precision) COMPREPLY=($(compgen -W 'f32 bf16' -- "$cur")) ;;
     --fused-modulate) COMPREPLY=($(compgen -W 'auto on off' -- "$cur")) ;;
+    --max-ram) ;;
     *)
-      COMPREPLY=($(compgen -W ' --width -W --height -H --size --steps --guidance -g --cfg-scale --true-cfg-scale --layers --tokens --parts --trace --json --model -m --synthetic --backend --cpu-level --threads -t --precision --fused-modulate --quiet -q --verbose -v --help -h' -- "$cur")) ;;
+      COMPREPLY=($(compgen -W ' --width -W --height -H --size --steps --guidance -g --cfg-scale --true-cfg-scale --layers --tokens --parts --trace --json --model -m --synthetic --backend --cpu-level --threads -t --precision --fused-modulate --max-ram --quiet -q --verbose -v --help -h' -- "$cur")) ;;
   esac
 }
 

@@ -104,6 +104,10 @@ typedef struct ink_model_options {
     const char *
         fused_modulate; /* norm, scale and shift as one Metal kernel (mlx): "auto", "on", "off"; NULL: auto */
     int layers;         /* of the transformer only the first so many blocks, to measure; 0: all of them */
+    /* Bytes that mlx should stay below with its memory, its cache and what it keeps wired; 0: its own limits.
+     * They are limits of the process: of two such models close the one first that was opened last. Other
+     * backends warn that it does nothing. */
+    int64_t max_ram;
 } ink_model_options;
 
 INK_API void ink_model_options_init(ink_model_options *options);
@@ -132,6 +136,9 @@ INK_API const char *ink_model_path(const ink_model *model);
 
 /* Name of the backend in use, and a line about it ("cpu: 8 threads, avx2"). Owned by the model. */
 INK_API const char *ink_model_backend(const ink_model *model);
+
+/* What it computes with, "f32" or "bf16": options.precision, or what the backend chose. Static storage. */
+INK_API const char *ink_model_precision(const ink_model *model);
 
 typedef struct ink_component {
     const char *name;      /* "text_encoder", "transformer", "vae" */

@@ -27,8 +27,7 @@ PATH=$(dirname -- "$("$python" -c 'import sys; print(sys.executable)')"):$PATH
 export PATH
 
 cmake -S "$root" -B "$folder/build" -DINK_MLX=ON -DINK_BENCH=ON -DINK_TESTS=ON
-cmake --build "$folder/build" --parallel "$jobs" --target inkstone_cli test_mlx_kernels test_mlx_backend \
-    test_mlx_models test_mlx_quantized bench_mlx_lazy
+cmake --build "$folder/build" --parallel "$jobs" --target inkstone_cli mlx_tests bench_mlx_lazy
 "$folder/build/inkstone" --version | grep -q 'mlx' || {
     echo "inkstone --version does not name the mlx backend" >&2
     exit 1

@@ -62,6 +62,10 @@ const char *ink_backend_note(const ink_backend *backend) {
     return backend->api->note ? backend->api->note(backend) : NULL;
 }
 
+const char *ink_backend_precision(const ink_backend *backend) {
+    return backend->api->precision ? backend->api->precision(backend) : "f32";
+}
+
 const char *ink_backend_describe(const ink_backend *backend) {
     return backend->api->describe(backend);
 }

@@ -44,6 +44,7 @@ typedef struct ink_backend_options {
     const char *cpu_level;      /* NULL, "scalar", "avx2", "avx512" */
     const char *precision;      /* of activations: "f32", "bf16"; NULL: the backend's own choice */
     const char *fused_modulate; /* norm, scale and shift as one kernel: "auto", "on", "off"; NULL: auto */
+    int64_t max_ram;            /* bytes of memory to stay below, where a backend can; 0: its own limits */
 } ink_backend_options;
 
 /* The functions that a backend fills in. All pointers are required, except where NULL is said to be allowed.
@@ -68,6 +69,8 @@ typedef struct ink_backend_api {
     int64_t (*finished)(ink_program *);
     /* Nullable. A sentence about an option that has no effect here, or NULL. Owned by the backend. */
     const char *(*note)(const ink_backend *);
+    /* Nullable: f32. What is computed with, as options->precision has it. Static storage. */
+    const char *(*precision)(const ink_backend *);
     /* Nullable. Like run, but waits for the run and then has told `profile` of every launch. Launches may be
      * kept apart for that, so the whole takes longer than a run. It counts as a run for `finished`. */
     ink_status (*profile)(ink_program *, int64_t step, const ink_run_control *, const ink_profile *profile,
@@ -95,6 +98,8 @@ void ink_backend_destroy(ink_backend *backend);
 const char *ink_backend_describe(const ink_backend *backend);
 /* A sentence about an option that has no effect here, or NULL. */
 const char *ink_backend_note(const ink_backend *backend);
+/* "f32", "bf16". Static storage. */
+const char *ink_backend_precision(const ink_backend *backend);
 
 /* A zero-filled buffer. Destroy it before its backend. */
 ink_status ink_buffer_create(ink_backend *backend, ink_dtype dtype, const ink_shape *shape,

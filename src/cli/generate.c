@@ -90,7 +90,7 @@ static bool describe(drawing *d) {
     m->model = name ? cli_valid_utf8(name) : NULL;
     const char *backend = d->arguments->text[CLI_OPTION_BACKEND];
     m->backend = backend ? backend : ink_backend_name(0);
-    m->precision = d->arguments->text[CLI_OPTION_PRECISION];
+    m->precision = ink_model_precision(d->model);
     m->noise = d->request.noise == INK_NOISE_BF16 ? "bf16" : "f32";
     m->synthetic = d->arguments->given[CLI_OPTION_SYNTHETIC];
     m->steps = d->result->steps;

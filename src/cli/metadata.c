@@ -34,6 +34,7 @@ char *cli_parameters_text(const cli_metadata *m, const ink_image *image) {
             "Steps: %d, Sampler: Euler, CFG scale: %.15g, Seed: %" PRId64 ", Size: %dx%d, Model: ", m->steps,
             m->guidance, image->seed, image->width, image->height);
     bool good = put_value(out, m->model);
+    if (strcmp(m->precision, "f32") != 0) fprintf(out, ", Precision: %s", m->precision);
     fprintf(out, ", Version: inkstone %s", ink_version());
     good = good && !ferror(out);
     if (fclose(out) == 0 && good) return text;
@@ -43,7 +44,7 @@ char *cli_parameters_text(const cli_metadata *m, const ink_image *image) {
 
 char *cli_record(const cli_metadata *m, const ink_image *image, size_t index, size_t count) {
     json_t *record =
-        json_pack("{s:s, s:s, s:s, s:s?, s:s, s:b, s:s, s:s?, s:i, s:i, s:i, s:f, s:I, s:s, s:s, s:i, s:i}",
+        json_pack("{s:s, s:s, s:s, s:s, s:s, s:b, s:s, s:s?, s:i, s:i, s:i, s:f, s:I, s:s, s:s, s:i, s:i}",
                   "software", "inkstone", "version", ink_version(), "backend", m->backend, "precision",
                   m->precision, "model", m->model, "synthetic", (int)m->synthetic, "prompt", m->prompt,
                   "negative_prompt", m->negative_prompt, "width", image->width, "height", image->height,

@@ -12,7 +12,7 @@ typedef struct cli_metadata {
     char *negative_prompt; /* valid UTF-8; NULL: it had no part in the picture */
     char *model;           /* valid UTF-8 */
     const char *backend;   /* its name */
-    const char *precision; /* of the computation; NULL: the backend's default */
+    const char *precision; /* of the computation: "f32", "bf16" */
     const char *noise;     /* "f32" or "bf16" */
     bool synthetic;
     int steps;

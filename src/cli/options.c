@@ -169,6 +169,10 @@ const cli_option cli_options[cli_n_options] = {
     [CLI_OPTION_FUSED_MODULATE] = {"fused-modulate", 0, CLI_CHOICE, running, "WHEN", .choices = "auto on off",
                                    .help = "mlx on Metal: norm, scale and shift as one kernel of our own\n"
                                            "(default auto, which is off until it was measured)"},
+    [CLI_OPTION_MAX_RAM] = {"max-ram", 0, CLI_BYTES, running, "SIZE", .min = INT64_C(1) << 20,
+                            .max = INT64_C(1) << 50,
+                            .help = "mlx: stay below this with memory, cache and wired memory, such as 8G\n"
+                                    "or 512M (default: MLX's own limits)"},
     [CLI_OPTION_PROGRESS_EVERY] = {"progress-every", 0, CLI_INTEGER, generate | study, "N", .min = 1,
                                    .max = 1000,
                                    .help = "mlx: start, report and be stoppable every N steps (default 5)"},

@@ -37,7 +37,8 @@ typedef enum cli_kind {
     CLI_CHOICE,  /* one of `choices` */
     CLI_INTEGER, /* min to max */
     CLI_NUMBER,  /* min to max, with a fraction */
-    CLI_SIZE     /* WxH: sets CLI_OPTION_WIDTH and CLI_OPTION_HEIGHT */
+    CLI_SIZE,    /* WxH: sets CLI_OPTION_WIDTH and CLI_OPTION_HEIGHT */
+    CLI_BYTES    /* 8G, 512M, 1.5G: min to max as numbers of bytes */
 } cli_kind;
 
 typedef struct cli_option {
@@ -91,6 +92,7 @@ typedef enum cli_option_id {
     CLI_OPTION_THREADS,
     CLI_OPTION_PRECISION,
     CLI_OPTION_FUSED_MODULATE,
+    CLI_OPTION_MAX_RAM,
     CLI_OPTION_PROGRESS_EVERY,
     CLI_OPTION_QUIET,
     CLI_OPTION_VERBOSE,

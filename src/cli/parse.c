@@ -1,5 +1,7 @@
 #include "cli/parse.h"
 
+#include "base/bytes.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <math.h>
@@ -197,6 +199,30 @@ static bool set_size(parser *p, cli_option_id id, const char *shown, const char 
     return true;
 }
 
+static bool set_bytes(parser *p, cli_option_id id, const char *shown, const char *text) {
+    const cli_option *option = &cli_options[id];
+    int64_t bytes;
+    const ink_bytes_fault fault = ink_bytes_parse(text, &bytes);
+    if (fault == INK_BYTES_NO_UNIT) {
+        cli_usage_error(p->console, p->arguments->command,
+                        "%s: '%.100s' has no unit; write %.100sG or %.100sM", shown, text, text, text);
+        return false;
+    }
+    if (fault == INK_BYTES_NO_NUMBER) {
+        cli_usage_error(p->console, p->arguments->command,
+                        "%s: '%.100s' is not an amount of memory; write 8G, 1.5G or 512M", shown, text);
+        return false;
+    }
+    if (fault == INK_BYTES_TOO_LARGE || bytes < option->min || bytes > option->max) {
+        char least[ink_bytes_text_size], most[ink_bytes_text_size];
+        cli_usage_error(p->console, p->arguments->command, "%s: %.100s is out of range: %s to %s", shown,
+                        text, ink_bytes_text(option->min, least), ink_bytes_text(option->max, most));
+        return false;
+    }
+    p->arguments->integer[id] = bytes;
+    return true;
+}
+
 static bool is_choice(const char *choices, const char *text) {
     const size_t n = strlen(text);
     for (const char *at = choices; *at && n;) {
@@ -217,6 +243,8 @@ static bool set_value(parser *p, cli_option_id id, const char *shown, const char
         return set_number(p, id, shown, text);
     case CLI_SIZE:
         return set_size(p, id, shown, text);
+    case CLI_BYTES:
+        return set_bytes(p, id, shown, text);
     case CLI_CHOICE:
         if (is_choice(cli_options[id].choices, text)) return true;
         cli_usage_error(p->console, p->arguments->command, "%s: '%.100s' is none of: %s", shown, text,

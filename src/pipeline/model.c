@@ -133,8 +133,23 @@ static ink_status open_parts(ink_model *m, const ink_model_options *o, ink_error
                               &(ink_backend_options){.threads = o->threads,
                                                      .cpu_level = o->cpu_level,
                                                      .precision = o->precision,
-                                                     .fused_modulate = o->fused_modulate},
+                                                     .fused_modulate = o->fused_modulate,
+                                                     .max_ram = o->max_ram},
                               &m->backend, error);
+}
+
+/* Says which options have no effect. A backend that writes notes knows them all. */
+static void warn(const ink_model *m, const ink_model_options *o) {
+    const char *note = ink_backend_note(m->backend);
+    if (note) ink_model_log(m, INK_LOG_WARNING, "%s", note);
+    if (m->backend->api->note) return;
+    if (o->fused_modulate && strcmp(o->fused_modulate, "on") == 0)
+        ink_model_log(m, INK_LOG_WARNING,
+                      "fused modulate does nothing here: it is a kernel of the backend mlx on Metal");
+    if (o->max_ram)
+        ink_model_log(m, INK_LOG_WARNING,
+                      "max ram does nothing here: it sets limits of the backend mlx, and '%s' has none",
+                      m->backend->api->name);
 }
 
 void ink_model_options_init(ink_model_options *options) {
@@ -155,6 +170,11 @@ ink_status ink_model_open(const ink_model_options *given, ink_model **model, ink
         return ink_fail(error, INK_ERROR_ARGUMENT,
                         "%d threads are out of range: 0 (one per processor) to 1024", options.threads);
     }
+    if (options.max_ram < 0) {
+        return ink_fail(error, INK_ERROR_ARGUMENT,
+                        "%" PRId64 " bytes of max_ram are out of range: 0 (no limit) or more",
+                        options.max_ram);
+    }
     ink_model *m = calloc(1, sizeof *m);
     if (!m) return ink_fail_memory(error, "a model", sizeof *m);
     m->log = options.log;
@@ -171,10 +191,7 @@ ink_status ink_model_open(const ink_model_options *given, ink_model **model, ink
         return status;
     }
     ink_model_log(m, INK_LOG_DEBUG, "%s; %s", m->path, ink_backend_describe(m->backend));
-    const char *note = ink_backend_note(m->backend);
-    if (!m->backend->api->note && options.fused_modulate && strcmp(options.fused_modulate, "on") == 0)
-        note = "fused modulate does nothing here: it is a kernel of the backend mlx on Metal";
-    if (note) ink_model_log(m, INK_LOG_WARNING, "%s", note);
+    warn(m, &options);
     *model = m;
     return INK_OK;
 }
@@ -206,6 +223,10 @@ const char *ink_model_path(const ink_model *m) {
 
 const char *ink_model_backend(const ink_model *m) {
     return ink_backend_describe(m->backend);
+}
+
+const char *ink_model_precision(const ink_model *m) {
+    return ink_backend_precision(m->backend);
 }
 
 bool ink_model_component(const ink_model *m, size_t i, ink_component *component) {

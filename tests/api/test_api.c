@@ -96,6 +96,37 @@ static void test_open_failures(void **state) {
     }
 }
 
+static void remember(void *user, ink_log_level level, const char *message) {
+    char *text = user;
+    if (level == INK_LOG_WARNING) snprintf(text, INK_MESSAGE_BYTES, "%s", message);
+}
+
+/* A limit of memory is not silently ignored. */
+static void test_max_ram(void **state) {
+    (void)state;
+    char warning[INK_MESSAGE_BYTES] = "";
+    ink_model_options options;
+    ink_model_options_init(&options);
+    options.path = SMALL_MODEL;
+    options.backend = "cpu";
+    options.log = remember;
+    options.log_user = warning;
+    ink_model *model = NULL;
+    ink_error error = {0};
+    if (ink_model_open(&options, &model, &error) != INK_OK) fail_msg("%s", error.message);
+    assert_string_equal(warning, "");
+    assert_string_equal(ink_model_precision(model), "f32");
+    ink_model_close(model);
+    options.max_ram = INT64_C(8) << 30;
+    if (ink_model_open(&options, &model, &error) != INK_OK) fail_msg("%s", error.message);
+    assert_non_null(strstr(warning, "max ram does nothing here"));
+    ink_model_close(model);
+    options.max_ram = -1;
+    assert_sentence(ink_model_open(&options, &model, &error), INK_ERROR_ARGUMENT, &error,
+                    "-1 bytes of max_ram");
+    assert_null(model);
+}
+
 /* A program that was compiled against an older header passes a shorter struct; what lies behind it is not
  * read. One that is newer than the library is told so. */
 static void test_structs_of_another_age(void **state) {
@@ -310,6 +341,7 @@ int main(void) {
         cmocka_unit_test(test_names),
         cmocka_unit_test(test_null_is_refused),
         cmocka_unit_test(test_open_failures),
+        cmocka_unit_test(test_max_ram),
         cmocka_unit_test(test_structs_of_another_age),
         cmocka_unit_test(test_values_out_of_range),
         cmocka_unit_test(test_defaults_and_components),

@@ -23,6 +23,14 @@ run 0 draw -p "a cat" --seed 5 --no-metadata -o files/c.png
 differ files/b.png files/c.png
 rm files/*
 
+# What has no effect is said, and has none.
+run 0 draw -p "a cat" --seed 5 --backend cpu -o files/a.png
+run 0 draw -p "a cat" --seed 5 --backend cpu --max-ram 1.5G --fused-modulate on -o files/b.png
+says "max ram does nothing here: it sets limits of the backend mlx, and 'cpu' has none"
+says "fused modulate does nothing here"
+same files/a.png files/b.png
+rm files/*
+
 # A seed that is absent or negative is drawn by lot, and told so that the picture can be drawn again.
 run 0 draw -p "a cat" -o files/a.png
 seed=$(sed -n 's/^inkstone: seed: \([0-9][0-9]*\)$/\1/p' err)

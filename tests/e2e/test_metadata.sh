@@ -18,7 +18,7 @@ has "tEXt parameters a cat|Steps: 1, Sampler: Euler, CFG scale: 1, Seed: 5, Size
 has "tEXt Software inkstone $version"
 for part in '"prompt":"a cat"' '"negative_prompt":null' '"width":32' '"height":32' '"steps":1' '"guidance":1.0' \
     '"seed":5' '"noise":"f32"' '"model":"tiny-random"' "\"backend\":\"$backend\"" "\"version\":\"$version\"" \
-    '"precision":null' '"batch_index":0' '"batch_count":1' '"synthetic":false'; do
+    '"precision":"f32"' '"batch_index":0' '"batch_count":1' '"synthetic":false'; do
     grep -q "^tEXt inkstone .*$part" chunks || fail "the record lacks $part"
 done
 if grep -q "$(dirname "$tiny")" chunks; then fail "the path of the model is in the picture"; fi

@@ -82,6 +82,15 @@ g 2 "none of: quality balanced fast preview" --preset ""
 g 2 "none of: quality balanced fast preview" --preset "fast preview"
 g 2 "none of: f32 bf16" --noise f16
 g 2 "none of: scalar avx2 avx512" --cpu-level sse
+for bad in "" G 8Q "8 G" -8G 8,5G 0x8G all; do
+    g 2 "is not an amount of memory; write 8G, 1.5G or 512M" --max-ram="$bad"
+    wrong 2 "is not an amount of memory" verify -m "$tiny" --golden x --max-ram="$bad"
+done
+g 2 "'8' has no unit; write 8G or 8M" --max-ram 8
+g 2 "1023K is out of range: 1M to 1024T" --max-ram 1023K
+g 2 "0G is out of range: 1M to 1024T" --max-ram 0G
+g 2 "1025T is out of range" --max-ram 1025T
+g 2 "99999999999999999999T is out of range" --max-ram 99999999999999999999T
 g 2 "leaves no room" -b 2 --seed 9223372036854775807
 
 # Sizes

@@ -258,7 +258,11 @@ static void test_settings(void **state) {
     ink_backend_destroy(backend);
     backend = new_backend("bf16");
     assert_non_null(strstr(ink_backend_describe(backend), "bf16"));
+    assert_string_equal(ink_backend_precision(backend), "bf16");
     assert_null(ink_backend_note(backend));
+    ink_backend_destroy(backend);
+    backend = new_backend("f32");
+    assert_string_equal(ink_backend_precision(backend), "f32");
     ink_backend_destroy(backend);
     const ink_backend_options fused = {.fused_modulate = "on"};
     assert_int_equal(ink_backend_create("mlx", &fused, &backend, NULL), INK_OK);

@@ -10,10 +10,12 @@
 #include <cstdarg>
 #include <cstddef>
 #include <cstring>
+#include <stdexcept>
 
 extern "C" {
 #include "backend/backend.h"
 #include "backend/mlx/mlx.h"
+#include "base/bytes.h"
 #include "graph/ops.h"
 }
 
@@ -22,6 +24,11 @@ extern "C" {
 namespace ink {
 
 namespace mx = mlx::core;
+
+/* A tensor is larger than all memory that MLX may use. */
+struct too_large : std::runtime_error {
+    using std::runtime_error::runtime_error;
+};
 
 /* How programs are recorded; fixed when the backend is made. */
 struct settings {

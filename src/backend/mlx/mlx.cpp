@@ -22,7 +22,12 @@ static program &of(ink_program *p) {
 /* ---- the functions of the table; each hands its work to the worker ---- */
 
 static void backend_destroy(ink_backend *base) {
-    delete &of(base);
+    backend &b = of(base);
+    b.thread->call(nullptr, [&] {
+        b.lowered.reset();
+        return INK_OK;
+    });
+    delete &b;
 }
 
 static const char *backend_describe(const ink_backend *base) {
@@ -32,6 +37,10 @@ static const char *backend_describe(const ink_backend *base) {
 static const char *backend_note(const ink_backend *base) {
     const std::string &note = static_cast<const backend *>(base)->note;
     return note.empty() ? nullptr : note.c_str();
+}
+
+static const char *backend_precision(const ink_backend *base) {
+    return static_cast<const backend *>(base)->how.activation == mx::bfloat16 ? "bf16" : "f32";
 }
 
 static ink_status buffer_create(ink_backend *base, ink_dtype dtype, const ink_shape *shape, ink_buffer **out,
@@ -136,9 +145,24 @@ static size_t program_bytes(const ink_program *base) {
 }
 
 static const ink_backend_api api = {
-    "mlx",         false,       backend_destroy, backend_describe, buffer_create, buffer_destroy,
-    buffer_write,  buffer_read, compile,         program_destroy,  bind,          run,
-    program_bytes, submit,      finished,        backend_note,     nullptr,
+    .name = "mlx",
+    .synchronous = false,
+    .destroy = backend_destroy,
+    .describe = backend_describe,
+    .buffer_create = buffer_create,
+    .buffer_destroy = buffer_destroy,
+    .buffer_write = buffer_write,
+    .buffer_read = buffer_read,
+    .compile = compile,
+    .program_destroy = program_destroy,
+    .bind = bind,
+    .run = run,
+    .program_bytes = program_bytes,
+    .submit = submit,
+    .finished = finished,
+    .note = backend_note,
+    .precision = backend_precision,
+    .profile = nullptr,
 };
 
 /* ---- making a backend ---- */
@@ -183,9 +207,12 @@ static ink_status configure(backend &b, const ink_mlx_settings &wanted, ink_erro
     how.activation = bf16 ? mx::bfloat16 : mx::float32;
     if (fused == 1 && !how.metal)
         b.note = "fused modulate does nothing here: it is a Metal kernel, and MLX runs on the CPU";
+    char most[ink_bytes_text_size];
+    if (wanted.max_ram) b.lowered = std::make_unique<limits>(static_cast<size_t>(wanted.max_ram), how.metal);
     b.description = std::string("mlx: ") + mx::version() + " on " + device_name() + ", " +
                     (bf16 ? "bf16" : "f32") + (how.compiled ? ", compiled" : "") +
-                    (how.fused_modulate ? ", fused modulate" : "");
+                    (how.fused_modulate ? ", fused modulate" : "") +
+                    (wanted.max_ram ? std::string(", at most ") + ink_bytes_text(wanted.max_ram, most) : "");
     return INK_OK;
 }
 
@@ -216,5 +243,6 @@ ink_status ink_mlx_backend_create(const ink_backend_options *options, ink_backen
     ink_mlx_settings wanted = {};
     wanted.precision = options->precision;
     wanted.fused_modulate = options->fused_modulate;
+    wanted.max_ram = options->max_ram;
     return ink::create(wanted, backend, error);
 }

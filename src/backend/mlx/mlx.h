@@ -21,6 +21,7 @@ typedef struct ink_mlx_settings {
                                    auto. Without Metal it has no effect, and note() says so */
     const char *compile; /* trace a program once with mlx::core::compile: "on", "off", "auto" (on Metal:
                             on the CPU that needs a C++ compiler at run time); NULL: auto */
+    int64_t max_ram;     /* bytes, as in ink_backend_options */
     bool page_views;     /* address weights by whole memory pages, as on Metal, where only those can be
                             used without a copy */
 } ink_mlx_settings;

@@ -54,7 +54,15 @@ mx::Shape shape_of(const ink_shape &shape) {
 void check_fits(ink_dtype dtype, const ink_shape &shape) {
     const double bytes =
         static_cast<double>(ink_shape_count(&shape)) * static_cast<double>(ink_dtype_bytes(dtype));
-    if (bytes > static_cast<double>(mx::get_memory_limit())) throw std::bad_alloc();
+    const size_t limit = mx::get_memory_limit();
+    if (bytes > static_cast<double>(limit)) {
+        char own[INK_SHAPE_TEXT_BYTES], most[ink_bytes_text_size];
+        throw too_large(std::string("a tensor ") + ink_shape_text(&shape, own) + " of " +
+                        ink_dtype_name(dtype) + " is larger than the " +
+                        ink_bytes_text(static_cast<int64_t>(limit), most) +
+                        " that MLX may use; draw a smaller picture or fewer at once, or raise max ram if it "
+                        "is set");
+    }
     shape_of(shape);
     dtype_of(dtype);
 }

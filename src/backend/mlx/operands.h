@@ -24,7 +24,7 @@ enum class form {
 mx::Dtype dtype_of(ink_dtype dtype);        /* std::invalid_argument for types that MLX does not have */
 mx::Shape shape_of(const ink_shape &shape); /* std::invalid_argument for dims that MLX cannot count */
 
-/* Throws what the two above throw, and std::bad_alloc for a tensor that is larger than all memory that MLX
+/* Throws what the two above throw, and too_large for a tensor that is larger than all memory that MLX
  * may use: on the CPU it would not notice that an allocation fails. */
 void check_fits(ink_dtype dtype, const ink_shape &shape);
 

@@ -5,6 +5,7 @@
 #ifndef INK_BACKEND_MLX_PROGRAM_H
 #define INK_BACKEND_MLX_PROGRAM_H
 
+#include "backend/mlx/limits.h"
 #include "backend/mlx/operands.h"
 #include "backend/mlx/worker.h"
 
@@ -20,6 +21,7 @@ struct buffer;
 struct backend : ink_backend {
     std::unique_ptr<worker> thread; /* made first, ended last */
     settings how;
+    std::unique_ptr<limits> lowered; /* made and ended on the thread; none unless asked for */
     std::string description, note;
     /* Buffers whose arrays are not known to be computed: they are evaluated together, so that nothing is
      * computed twice and no graph stays alive behind a buffer that nobody reads. */

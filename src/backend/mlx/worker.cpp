@@ -10,6 +10,8 @@ ink_status fail_from_exception(ink_error *error) noexcept {
     } catch (const std::bad_alloc &) {
         return ink_fail(error, INK_ERROR_MEMORY,
                         "MLX ran out of memory; draw a smaller picture or fewer at once");
+    } catch (const too_large &e) {
+        return ink_fail(error, INK_ERROR_MEMORY, "%s", e.what());
     } catch (const std::exception &e) {
         const bool memory = std::strstr(e.what(), "[malloc") || std::strstr(e.what(), "allocate");
         return ink_fail(error, memory ? INK_ERROR_MEMORY : INK_ERROR_INTERNAL, "MLX failed: %s", e.what());
