@@ -174,8 +174,9 @@ static ink_status run_plan(const ink_cuda_conv_problem *p, ink_cudnn_graph *grap
                            const ink_cudnn_pack *pack, cudaStream_t stream, ink_error *error) {
     INK_TRY(ink_cudnn_run(graph, plan, pack, stream, error));
     if (!p->bias || bias_inside) return INK_OK;
-    return ink_cuda_conv_check(ink_cuda_bias_activation(stream, &p->out, p->bias, INK_ACT_NONE, &p->out),
-                               "the bias of a convolution", error);
+    return ink_cuda_conv_check(
+        ink_cuda_bias_activation(stream, &p->out, p->bias, INK_F32, INK_ACT_NONE, &p->out),
+        "the bias of a convolution", error);
 }
 
 /* ---- choosing ---- */

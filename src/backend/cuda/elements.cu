@@ -55,7 +55,8 @@ struct silu_mul_operation : binary_operation {
 };
 
 struct bias_activation_operation : unary {
-    const float *bias;
+    const void *bias;
+    ink_dtype bias_dtype;
     ink_activation activation;
 
     template <bool vector>
@@ -63,7 +64,7 @@ struct bias_activation_operation : unary {
                           int64_t n) const {
         if (bias) {
             float b[pack_size];
-            load_table_pack<vector>(b, bias + column, n);
+            load_weight_pack<vector>(b, bias, bias_dtype, column, n);
 #pragma unroll
             for (int i = 0; i < pack_size; i++) {
                 v[i] += b[i];
@@ -148,12 +149,15 @@ cudaError_t ink_cuda_silu_mul(cudaStream_t stream, const ink_cuda_matrix *x, con
     return launch_each(stream, silu_mul_operation(), true, true, x, y, out);
 }
 
-cudaError_t ink_cuda_bias_activation(cudaStream_t stream, const ink_cuda_matrix *x, const float *bias,
-                                     ink_activation activation, const ink_cuda_matrix *out) {
+cudaError_t ink_cuda_bias_activation(cudaStream_t stream, const ink_cuda_matrix *x, const void *bias,
+                                     ink_dtype bias_dtype, ink_activation activation,
+                                     const ink_cuda_matrix *out) {
+    if (bias && !is_weight(bias_dtype)) return cudaErrorInvalidValue;
     bias_activation_operation op;
     op.bias = bias;
+    op.bias_dtype = bias_dtype;
     op.activation = activation;
-    return launch_each(stream, op, !bias, aligned(bias, 4), x, NULL, out);
+    return launch_each(stream, op, !bias, aligned(bias, bytes_of(bias_dtype)), x, NULL, out);
 }
 
 cudaError_t ink_cuda_channel_affine(cudaStream_t stream, const ink_cuda_matrix *x, const float *scale,

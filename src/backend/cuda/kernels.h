@@ -78,9 +78,10 @@ cudaError_t ink_cuda_gated_add(cudaStream_t, const ink_cuda_matrix *x, const ink
 cudaError_t ink_cuda_silu(cudaStream_t, const ink_cuda_matrix *x, const ink_cuda_matrix *out);
 cudaError_t ink_cuda_silu_mul(cudaStream_t, const ink_cuda_matrix *x, const ink_cuda_matrix *y,
                               const ink_cuda_matrix *out);
-/* out = activation(x + bias), for products whose epilogue could not do it; bias nullable, f32. */
-cudaError_t ink_cuda_bias_activation(cudaStream_t, const ink_cuda_matrix *x, const float *bias,
-                                     ink_activation activation, const ink_cuda_matrix *out);
+/* out = activation(x + bias), for products whose epilogue could not do it; bias nullable. */
+cudaError_t ink_cuda_bias_activation(cudaStream_t, const ink_cuda_matrix *x, const void *bias,
+                                     ink_dtype bias_dtype, ink_activation activation,
+                                     const ink_cuda_matrix *out);
 cudaError_t ink_cuda_channel_affine(cudaStream_t, const ink_cuda_matrix *x, const float *scale,
                                     const float *offset, const ink_cuda_matrix *out);
 cudaError_t ink_cuda_affine_clamp(cudaStream_t, const ink_cuda_matrix *x, float scale, float offset,
