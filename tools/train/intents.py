@@ -105,7 +105,7 @@ class Chooser:
         elif kind < 0.61:
             intent = self.special(random)
         elif kind < 0.74:
-            count = random.choices((1, 2, 3, 4, 5, 6), (1, 3, 3, 3, 2.5, 2.5))[0]
+            count = random.choices((1, 2, 3, 4, 5, 6), (1, 2.5, 3, 3, 3.5, 3.5))[0]
             intent = Intent([self.group(random, self.emoji(random), count, 0.08)])
         elif kind < 0.89:
             relation = random.choices(("", "side", "stack"), (6, 2, 2))[0]

@@ -24,9 +24,8 @@ from render import Renderer
 from samples import PROMPTS_PER_SCENE, PromptEncoder, SampleMaker
 from scenes import CANVASES
 from text_encoder import TextEncoder, TextEncoderConfig
-from train_vae import log, to_network
+from train_vae import load_vae, log, to_network
 from transformer import Transformer, TransformerConfig, pack
-from vae import Vae, VaeConfig
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,15 +47,6 @@ BUCKETS = {
     "128x256": Bucket(2, 0, 32, 0.2, 0.12, 0.5),
     "256x256": Bucket(3, 0, 32, 0.2, 0.11, 0.3125),
 }
-
-
-def load_vae(folder, device):
-    """(vae, mean [1, 16, 1, 1], spread)"""
-    tensors, facts = checkpoint.load(folder, "vae")
-    vae = Vae(VaeConfig(facts["base_dim"], tuple(facts["dim_mult"])))
-    mean, spread = (tensors.pop(name).view(1, -1, 1, 1).to(device) for name in ("latents_mean", "latents_std"))
-    vae.load_state_dict(tensors)
-    return vae.eval().to(device, memory_format=torch.channels_last), mean, spread
 
 
 @torch.no_grad()

@@ -62,6 +62,15 @@ def single_pictures(renderer, canvas=0, step=1):
     return torch.cat(parts)
 
 
+def load_vae(folder, device):
+    """(vae, mean [1, 16, 1, 1], spread)"""
+    tensors, facts = checkpoint.load(folder, "vae")
+    vae = Vae(VaeConfig(facts["base_dim"], tuple(facts["dim_mult"])))
+    mean, spread = (tensors.pop(name).view(1, -1, 1, 1).to(device) for name in ("latents_mean", "latents_std"))
+    vae.load_state_dict(tensors)
+    return vae.eval().to(device, memory_format=torch.channels_last), mean, spread
+
+
 def to_network(pictures):
     x = pictures.permute(0, 3, 1, 2).float() / 127.5 - 1
     return x.contiguous(memory_format=torch.channels_last)
