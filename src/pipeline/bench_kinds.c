@@ -64,7 +64,7 @@ ink_status ink_kinds_finish(ink_kinds *k, ink_bench_kind **list, size_t *count, 
     *list = k->list;
     *count = k->count;
     k->list = NULL;
-    k->count = 0;
+    k->count = k->capacity = 0;
     return INK_OK;
 }
 

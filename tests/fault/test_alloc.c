@@ -69,6 +69,35 @@ static void draw_picture(const char *folder, outcome *out) {
     ink_model_close(model);
 }
 
+/* One timed run of every stage; the roof takes long, and no two runs of it are alike. */
+static void measure(const char *folder, outcome *out) {
+    ink_model *model = NULL;
+    ink_bench_result *result = NULL;
+    ink_model_options options;
+    ink_model_options_init(&options);
+    options.path = folder;
+    options.threads = 1;
+    ink_bench_options bench;
+    ink_bench_options_init(&bench);
+    bench.parts = INK_BENCH_ALL & ~(unsigned)INK_BENCH_ROOF;
+    bench.width = bench.height = 32;
+    bench.steps = 1;
+    bench.tokens = 3;
+    out->status = ink_model_open(&options, &model, &out->error);
+    if (out->status == INK_OK) out->status = ink_bench(model, &bench, &result, &out->error);
+    out->leftover = out->status != INK_OK && result;
+    for (size_t i = 0; out->status == INK_OK && i < result->n_stages; i++) {
+        for (size_t k = 0; k < result->stages[i].n_kinds; k++) {
+            /* Which kind is slower differs from run to run. */
+            const ink_bench_kind *kind = &result->stages[i].kinds[k];
+            out->bytes += (size_t)kind->launches;
+            out->hash += hash_of(kind->name, strlen(kind->name)) * (uint64_t)kind->launches;
+        }
+    }
+    ink_bench_result_free(result);
+    ink_model_close(model);
+}
+
 static void tokenize(const char *folder, outcome *out) {
     ink_tokenizer *tokenizer = NULL;
     int32_t *ids = NULL;
@@ -152,6 +181,10 @@ static void test_tokenizer_from_json(void **state) {
     fail_each(tokenize, folder);
 }
 
+static void test_bench(void **state) {
+    fail_each(measure, *state);
+}
+
 static int setup(void **state) {
     static char folder[] = "/tmp/inkstone-alloc-XXXXXX";
     *state = folder;
@@ -172,6 +205,7 @@ int main(void) {
         cmocka_unit_test(test_tokenizer_from_lists),
         cmocka_unit_test(test_tokenizer_from_json),
         cmocka_unit_test(test_picture),
+        cmocka_unit_test(test_bench),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

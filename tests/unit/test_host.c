@@ -137,6 +137,53 @@ static void a_run_can_be_cancelled(void **state) {
     end(&f);
 }
 
+typedef struct seen {
+    int count;
+    double end; /* of the last launch */
+    ink_launch last;
+    char label[INK_LABEL_BYTES];
+} seen;
+
+static void see(void *user, const ink_launch *launch) {
+    seen *s = user;
+    assert_true(launch->begin >= s->end && launch->seconds >= 0);
+    s->end = launch->begin + launch->seconds;
+    s->last = *launch;
+    s->count++;
+    snprintf(s->label, sizeof s->label, "%s", launch->label);
+}
+
+/* Profiling computes what a run computes, and tells of every operation in its order. */
+static void a_profiled_run_is_a_run(void **state) {
+    (void)state;
+    fixture f;
+    begin(&f);
+    const ink_value x = ink_slot(f.graph, "x", INK_F32, ink_shape1(4));
+    const ink_value y = ink_add(f.graph, ink_add(f.graph, x, x), x);
+    ink_store(f.graph, x, y, 0, 0);
+    compile(&f);
+    ink_buffer *buffer = bind(&f, "x", ink_shape1(4));
+    float values[4] = {1, 2, 3, 4};
+    assert_int_equal(ink_buffer_write(buffer, values, sizeof values, NULL), INK_OK);
+    assert_true(ink_backend_profiles(f.backend));
+    seen s = {0};
+    const ink_profile profile = {see, &s};
+    assert_int_equal(ink_program_profile(f.program, 0, NULL, &profile, NULL), INK_OK);
+    assert_int_equal(s.count, 3);
+    assert_string_equal(s.last.kind, "store");
+    assert_string_equal(s.label, "x");
+    assert_true(s.last.bytes == 32 && s.last.flops == 0 && s.last.track == 0);
+    assert_int_equal(ink_buffer_read(buffer, values, sizeof values, NULL), INK_OK);
+    assert_true(values[0] == 3 && values[3] == 12);
+
+    int asked = 0;
+    const ink_run_control control = {.cancelled = cancel_at_third, .user = &asked};
+    s = (seen){0};
+    assert_int_equal(ink_program_profile(f.program, 0, &control, &profile, NULL), INK_ERROR_CANCELLED);
+    assert_int_equal(s.count, 2);
+    end(&f);
+}
+
 static void an_unknown_backend_is_named(void **state) {
     (void)state;
     ink_backend *backend;
@@ -203,6 +250,7 @@ int main(void) {
         cmocka_unit_test(steps_read_their_row_and_state_stays),
         cmocka_unit_test(a_slot_must_be_bound_to_what_fits),
         cmocka_unit_test(a_run_can_be_cancelled),
+        cmocka_unit_test(a_profiled_run_is_a_run),
         cmocka_unit_test(an_unknown_backend_is_named),
         cmocka_unit_test(planned_memory_changes_no_result),
     };
