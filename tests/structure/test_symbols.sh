@@ -13,6 +13,7 @@ fi
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 cc=${CC:-cc}
+cxx=${CXX:-c++}
 
 asserts=
 [ "${INK_BUILD_TYPE:-Release}" = Release ] || asserts=--asserts
@@ -59,6 +60,26 @@ plant 'int helper(void) { return 1; }' 'exports helper'
 plant '#undef NDEBUG
 #include <assert.h>
 void ink_f(int x) { assert(x); }' 'uses __assert_fail'
+
+# The same in C++, where names are longer and some are nobody's alone.
+if echo 'namespace ink { template <class T> T f(T x) { return x + 1; } int g(int x) { return f(x); } }' \
+    >"$folder/good.cpp" && $cxx -O0 -fPIC -c "$folder/good.cpp" -o "$folder/good.o" 2>/dev/null; then
+    ar rc "$folder/good-cpp.a" "$folder/good.o"
+    "$check" "$folder/good-cpp.a" >/dev/null
+    for pair in 'int helper(int x) { return x; }|exports _Z6helperi' \
+        'namespace ink { int f() { static int n; return ++n; } }|has the variable _ZZN3ink1fEvE1n' \
+        'namespace ink { struct s { s(); int n; }; const s &f() { static const s x; return x; } }|has the variable _Z'; do
+        printf '%s\n' "${pair%|*}" >"$folder/fault.cpp"
+        $cxx -w -O2 -fPIC -c "$folder/fault.cpp" -o "$folder/fault.o"
+        rm -f "$folder/fault.a"
+        ar rc "$folder/fault.a" "$folder/fault.o"
+        if "$check" "$folder/fault.a" >"$folder/out" 2>&1 || ! grep -q "${pair#*|}" "$folder/out"; then
+            echo "not found in C++: ${pair%|*}" >&2
+            exit 1
+        fi
+        n=$((n + 1))
+    done
+fi
 
 # What is constant is none of these, even if it holds addresses.
 printf 'static const char *const names[] = {"a"}; const char *ink_f(int i) { return names[i]; }\n' >"$folder/good.c"

@@ -45,7 +45,8 @@ static const char source[] = R"(
 )";
 
 mx::array fused_norm_modulate(const mx::array &x, const mx::array &shift, const mx::array &scale, float eps) {
-    static const mx::fast::CustomKernelFunction kernel =
+    /* Made each time: it is but a text until Metal sees it, and MLX keeps what Metal makes of it. */
+    const mx::fast::CustomKernelFunction kernel =
         mx::fast::metal_kernel("ink_norm_modulate", {"x", "shift", "scale", "eps"}, {"out"}, source);
     /* The grid counts threads, not threadgroups. */
     return kernel({x, shift, scale, mx::array({eps})}, {x.shape()}, {x.dtype()}, {x.shape(0) * group, 1, 1},
