@@ -1,11 +1,8 @@
 #include "program_kernels.h"
 
-#include "backend/reference/reference.h"
 #include "graph/record.h"
 
-#include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 static ink_backend *subject;
 static ink_error *subject_error;
@@ -86,37 +83,7 @@ static ink_status run_graph(ink_graph *g, slots *s, int64_t step, ink_program **
     return INK_OK;
 }
 
-static bool all_finite(const ink_kernel_args *args) {
-    for (int i = 0; i < args->node->n_inputs; i++) {
-        const float *x = args->in[i].data;
-        for (int64_t k = 0; k < ink_shape_count(&args->in[i].shape); k++) {
-            if (!isfinite(x[k])) return false;
-        }
-    }
-    return true;
-}
-
-/* What MLX cannot keep of the contract: its causal attention multiplies values that a row must not see by 0,
- * and 0 times NaN is NaN. Such a trial gets the reference's result. */
-static bool is_left_out(const ink_kernel_args *args) {
-    return args->node->op == INK_OP_ATTENTION && args->node->params.attention.causal && !all_finite(args);
-}
-
-static void run_reference(const ink_kernel_args *args) {
-    ink_kernel_table reference;
-    ink_reference_kernels(&reference);
-    const ink_kernel *kernel = &reference.kernel[args->node->op];
-    ink_kernel_args own = *args;
-    own.scratch = calloc(1, kernel->scratch_bytes(args->node, args->in, args->out, 1));
-    if (own.scratch) kernel->run(&own);
-    free(own.scratch);
-}
-
 static void run(const ink_kernel_args *args) {
-    if (is_left_out(args)) {
-        run_reference(args);
-        return;
-    }
     slots s = {0};
     ink_graph *g;
     if (ink_graph_create(&g, subject_error) != INK_OK) return;

@@ -4,6 +4,7 @@
 #include "backend/mlx/record.h"
 
 #include <algorithm>
+#include <cmath>
 
 namespace ink {
 
@@ -15,8 +16,8 @@ static bool is_fused(const settings &how, int head_dim) {
     return how.metal && (head_dim == 64 || head_dim == 80 || head_dim == 128);
 }
 
-/* q [1, H, S, D], k and v [1, KVH, S, D] -> [1, H, S, D]. Elsewhere than in a fused kernel: in f32, and a
- * block of queries at a time. */
+/* q [1, H, S, D], k and v [1, KVH, S, D] -> [1, H, S, D]; values are finite. Elsewhere than in a fused
+ * kernel: in f32, and a block of queries at a time. */
 static mx::array attend(const settings &how, const mx::array &q, const mx::array &k, const mx::array &v,
                         float scale, bool causal) {
     const std::string mask = causal ? "causal" : "";
@@ -39,6 +40,37 @@ static mx::array attend(const settings &how, const mx::array &q, const mx::array
     }
     const mx::array out = blocks.size() == 1 ? blocks[0] : mx::concatenate(blocks, 2);
     return mx::astype(out, q.dtype());
+}
+
+/* 0 where x is finite, and elsewhere not finite. */
+static mx::array what_is_not_finite(const mx::array &x) {
+    return mx::subtract(x, mx::where(mx::isfinite(x), x, mx::zeros_like(x)));
+}
+
+/* The same where rows see no finite key: [1, KVH, S, 1]. */
+static mx::array without_finite_key(const mx::array &k) {
+    const mx::array usable = mx::all(mx::isfinite(k), 3, true);
+    const mx::array seen = mx::cumsum(mx::astype(usable, mx::int32), 2);
+    return mx::where(mx::greater(seen, mx::array(0)), mx::array(0.0f), mx::array(NAN));
+}
+
+/* What a row must not see, MLX gives a small finite score and multiplies by 0. But 0 times NaN is NaN, and
+ * where all that the row may see scores -inf, the small score wins. So values are made finite first, and what
+ * was lost is added to the rows which see it: running sums are 0 before the first and not finite from there
+ * on.
+ */
+static mx::array attend_causal(const settings &how, const mx::array &q, const mx::array &k,
+                               const mx::array &v, float scale) {
+    const mx::array lost = what_is_not_finite(v);
+    const mx::array out = attend(how, q, k, mx::where(mx::isfinite(v), v, mx::zeros_like(v)), scale, true);
+    const int heads = v.shape(1), length = v.shape(2), dim = v.shape(3);
+    const auto by_key_head = [&](const mx::array &x, int width) {
+        return mx::reshape(x, {heads, -1, length, width});
+    };
+    mx::array whole = mx::add(by_key_head(out, dim), by_key_head(mx::cumsum(lost, 2), dim));
+    whole = mx::add(whole, by_key_head(mx::sum(what_is_not_finite(q), 3, true), 1));
+    whole = mx::add(whole, by_key_head(without_finite_key(k), 1));
+    return mx::astype(mx::reshape(whole, out.shape()), out.dtype());
 }
 
 /* A stretch of rows of one stream's output. */
@@ -91,7 +123,9 @@ void recorder::record_attention(const call &c) {
                                                {1, 0, 2}),
                                  0);
             };
-        const mx::array attended = attend(how_, sequence(0), sequence(1), sequence(2), p.scale, p.causal);
+        const mx::array q = sequence(0), k = sequence(1), v = sequence(2);
+        const mx::array attended =
+            p.causal ? attend_causal(how_, q, k, v, p.scale) : attend(how_, q, k, v, p.scale, false);
         const mx::array flat = mx::reshape(mx::transpose(attended, {0, 2, 1, 3}), {-1, width});
         int64_t row = 0;
         for (int s = 0; s < p.streams; s++) {
