@@ -26,10 +26,11 @@ fi
 PATH=$(dirname -- "$("$python" -c 'import sys; print(sys.executable)')"):$PATH
 export PATH
 
-cmake -S "$root" -B "$folder/build" -DINK_MLX=ON -DINK_BENCH=ON -DINK_TESTS=ON
+cmake -S "$root" -B "$folder/build" -DINK_MLX=ON -DINK_BENCH=ON -DINK_TESTS=ON -DCMAKE_INSTALL_LIBDIR=lib
 cmake --build "$folder/build" --parallel "$jobs" --target inkstone_cli mlx_tests bench_mlx_lazy
 "$folder/build/inkstone" --version | grep -q 'mlx' || {
     echo "inkstone --version does not name the mlx backend" >&2
     exit 1
 }
 ctest --test-dir "$folder/build" --label-regex '^mlx$' --output-on-failure --no-tests=error
+"$root/tools/check_install.sh" "$folder/build"
