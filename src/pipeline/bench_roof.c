@@ -7,10 +7,20 @@
 
 #include <stdlib.h>
 
-enum { least_side = 256, most_side = 8192, copy_rows = 16384, copy_columns = 4096, most_runs = 10 };
+enum {
+    least_side = 256,
+    most_side = 8192,
+    least_rows = 2048,
+    most_rows = 32768,
+    copy_columns = 4096,
+    most_runs = 10
+};
 
 static const double most_product_seconds = 1; /* of one run */
 static const double enough_seconds = 0.5;     /* of all runs of one size */
+
+/* A run that is shorter may have found its data in a cache. */
+static const double least_copy_seconds = 3e-3;
 
 double ink_roof_seconds(const ink_roof *roof, double flops, double bytes) {
     if (!(roof->flops > 0 && roof->bytes > 0)) return 0;
@@ -95,40 +105,51 @@ static ink_status measure_product(ink_backend *backend, ink_buffer *fence, int s
 }
 
 /* z = y = x with its rows in another order: two copies, of which a backend may do without the second. */
-static ink_status make_copy(ink_executable *e, ink_error *error) {
-    int32_t *rows = malloc(copy_rows * sizeof *rows);
-    if (!rows) return ink_fail_memory(error, "a list of rows", copy_rows * sizeof *rows);
-    for (int32_t i = 0; i < copy_rows; i++) {
-        rows[i] = copy_rows - 1 - i;
+static ink_status make_copy(ink_executable *e, int32_t n, ink_error *error) {
+    int32_t *rows = malloc((size_t)n * sizeof *rows);
+    if (!rows) return ink_fail_memory(error, "a list of rows", (size_t)n * sizeof *rows);
+    for (int32_t i = 0; i < n; i++) {
+        rows[i] = n - 1 - i;
     }
-    const ink_shape shape = ink_shape2(copy_rows, copy_columns);
+    const ink_shape shape = ink_shape2(n, copy_columns);
     const ink_value x = ink_slot(e->graph, "x", INK_F32, shape);
-    ink_store(e->graph, ink_slot(e->graph, "z", INK_F32, shape),
-              ink_gather_rows(e->graph, x, rows, copy_rows), 0, 0);
+    const ink_value y = ink_gather_rows(e->graph, x, rows, n);
+    ink_store(e->graph, ink_slot(e->graph, "z", INK_F32, shape), y, 0, 0);
     free(rows);
     INK_TRY(ink_executable_compile(e, error));
     INK_TRY(ink_executable_bind_new(e, "x", NULL, error));
     return ink_executable_bind_new(e, "z", NULL, error);
 }
 
-ink_status ink_roof_measure(ink_backend *backend, ink_buffer *fence, const ink_run_control *control,
-                            ink_roof *roof, ink_error *error) {
-    *roof = (ink_roof){.copied = (double)copy_rows * copy_columns * sizeof(float)};
-    double seconds = 0;
+static ink_status measure_copy(ink_backend *backend, ink_buffer *fence, int32_t rows,
+                               const ink_run_control *control, ink_roof *roof, double *seconds,
+                               ink_error *error) {
+    roof->copied = (double)rows * copy_columns * sizeof(float);
     /* A backend may keep y in a smaller type. */
     best_rates best = {.least_bytes = roof->copied};
+    ink_executable e = {0};
+    ink_status status = ink_executable_init(&e, backend, error);
+    if (status == INK_OK) status = make_copy(&e, rows, error);
+    if (status == INK_OK)
+        status = run_best(backend, e.program, fence, 0, 2 * roof->copied, control, &best, seconds, error);
+    roof->bytes = best.bytes;
+    ink_executable_fini(&e);
+    return status;
+}
+
+ink_status ink_roof_measure(ink_backend *backend, ink_buffer *fence, const ink_run_control *control,
+                            ink_roof *roof, ink_error *error) {
+    *roof = (ink_roof){0};
+    double seconds = 0;
+    best_rates best = {0};
     for (int side = least_side; side <= most_side && 8 * seconds < most_product_seconds; side *= 2) {
         INK_TRY(measure_product(backend, fence, side, control, &best, &seconds, error));
         if (best.flops > roof->flops) roof->side = side;
         if (best.flops > roof->flops) roof->flops = best.flops;
     }
-    ink_executable e = {0};
-    ink_status status = ink_executable_init(&e, backend, error);
-    if (status == INK_OK) status = make_copy(&e, error);
-    best.bytes = 0;
-    if (status == INK_OK)
-        status = run_best(backend, e.program, fence, 0, 2 * roof->copied, control, &best, &seconds, error);
-    roof->bytes = best.bytes;
-    ink_executable_fini(&e);
-    return status;
+    seconds = 0;
+    for (int32_t rows = least_rows; rows <= most_rows && seconds < least_copy_seconds; rows *= 4) {
+        INK_TRY(measure_copy(backend, fence, rows, control, roof, &seconds, error));
+    }
+    return INK_OK;
 }

@@ -13,8 +13,8 @@ typedef struct ink_roof {
     double copied;       /* bytes read, and as many written */
 } ink_roof;
 
-/* A product of square matrices, larger ones until one takes longer than a second or has a side of 8192, and
- * a copy of 256 MiB; the best of some runs. Takes a few seconds. */
+/* Products of square matrices, up to a side of 8192 if that takes no longer than a second: the best rate of
+ * all. Copies of 32 MiB, and up to 512 MiB where such an amount is nothing: the rate of the largest. */
 ink_status ink_roof_measure(ink_backend *backend, ink_buffer *fence, const ink_run_control *control,
                             ink_roof *roof, ink_error *error);
 

@@ -21,7 +21,7 @@ while read -r command option _; do
     run 0 "$INKSTONE" help "$command"
     grep -q -e "$option\([ ,)]\|\$\)" out || fail "the help of $command lacks $option"
 done <options
-for command in generate inspect study verify tokenize; do
+for command in generate inspect study verify tokenize bench; do
     page=$INK_SOURCE_DIR/docs/man/inkstone-$command.1
     sed -n '/^\.\(It\|Op\|Fl\)/p' "$page" | tr ' ' '\n' | grep -A1 '^Fl$' | grep -v -e '^Fl$' -e '^--$' |
         sort -u | while read -r name; do

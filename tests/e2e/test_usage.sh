@@ -31,7 +31,7 @@ for word in version --version; do
     grep -q '^inkstone [0-9][0-9]*\.[0-9]' out || fail "no version"
     prints "backends: "
 done
-for command in generate inspect verify tokenize; do
+for command in generate inspect study verify tokenize bench; do
     run 0 "$INKSTONE" help "$command"
     prints "usage: inkstone $command"
     mv out by-help
