@@ -3,7 +3,6 @@
  */
 #include "backend/cuda/attention.h"
 
-#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +11,9 @@ static const ink_cuda_attention_kind kinds[] = {
     {"cudnn", INK_CUDA_ATTENTION_ADJACENT, ink_cuda_attention_cudnn_can, ink_cuda_attention_cudnn_worth,
      ink_cuda_attention_cudnn_create, ink_cuda_attention_cudnn_run, ink_cuda_attention_cudnn_bytes,
      ink_cuda_attention_cudnn_destroy},
+    {"hopper", INK_CUDA_ATTENTION_ANYWHERE, ink_cuda_attention_hopper_can, ink_cuda_attention_hopper_worth,
+     ink_cuda_attention_hopper_create, ink_cuda_attention_hopper_run, ink_cuda_attention_hopper_bytes,
+     ink_cuda_attention_hopper_destroy},
     {"simple", INK_CUDA_ATTENTION_ANYWHERE, ink_cuda_attention_simple_can, ink_cuda_attention_simple_worth,
      ink_cuda_attention_simple_create, ink_cuda_attention_simple_run, ink_cuda_attention_simple_bytes,
      ink_cuda_attention_simple_destroy},
@@ -125,7 +127,9 @@ static bool is_like(const ink_cuda_attention_problem *a, const ink_cuda_attentio
 /* A plan without a state. */
 static ink_status plan_prepare(const ink_cuda_attention_problem *problem, ink_cuda_attention_plan **plan,
                                ink_error *error) {
-    assert(is_problem(problem));
+    if (!is_problem(problem)) {
+        return ink_fail(error, INK_ERROR_INTERNAL, "attention was given matrices that do not fit each other");
+    }
     if (problem->head_dim > INK_CUDA_ATTENTION_MAX_HEAD_DIM) {
         return ink_fail(
             error, INK_ERROR_UNSUPPORTED,
