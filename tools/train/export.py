@@ -117,6 +117,8 @@ def main():
             shutil.rmtree(options.out / part, ignore_errors=True)
         for part in ("scheduler", "text_encoder", "transformer", "vae"):
             shutil.copytree(pathlib.Path(scratch) / part, options.out / part)
+        for file in options.out.rglob("*.safetensors"):
+            file.chmod(0o644)  # safetensors writes them for the owner alone
         shutil.copy(pathlib.Path(scratch) / "model_index.json", options.out)
     shutil.copytree(options.tokenizer, options.out / "tokenizer")
     (options.out / "inkstone.json").write_text(json.dumps(DEFAULTS, indent=2) + "\n")

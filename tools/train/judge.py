@@ -2,6 +2,7 @@
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from PIL import Image
 
 import checkpoint
@@ -14,6 +15,7 @@ from train_vae import load_vae, psnr, single_pictures, to_network
 PSNR_SHIFTS = (-2, -1, 0, 1, 2)  # pixels
 SHIFTS = (-1, 0, 1)
 BACKGROUND_TOLERANCE = 3  # of 255
+POOL = 4  # pixels averaged to rule pictures out
 
 
 def read_picture(path):
@@ -56,18 +58,28 @@ class Judge:
             everything = torch.arange(self.renderer.count)
             background = torch.tensor(BACKGROUNDS[color]).float().expand(len(everything), -1)
             rows = torch.cat([crops(self.renderer, part, style, size, background[:len(part)])
-                              for part in everything.split(128)]).flatten(1)
+                              for part in everything.split(128)])
             if len(self.references) > 12:  # 63 MB each
                 self.references.pop(next(iter(self.references)))
-            self.references[key] = rows, rows.square().sum(1)
+            self.references[key] = rows.flatten(1), F.avg_pool2d(rows, POOL).flatten(1)
         return self.references[key]
 
     def nearest(self, candidates, style, size, color):
-        """(picture, squared distance) of the training picture nearest to any of the candidates [shifts, 12288]"""
-        rows, lengths = self.reference(style, size, color)
-        distances = lengths[None] - 2 * candidates @ rows.T + candidates.square().sum(1)[:, None]
-        best = distances.min(0).values
-        return int(best.argmin()), float(best.min())
+        """(picture, squared distance) of the training picture nearest to any of the candidates [shifts, 3, 64, 64].
+
+        The distance of averaged pictures, times the pixels averaged, is never more than that of the pictures: most
+        training pictures are ruled out by it without a look at their pixels."""
+        rows, coarse = self.reference(style, size, color)
+        bounds = torch.cdist(F.avg_pool2d(candidates, POOL).flatten(1), coarse).square().min(0).values * POOL * POOL
+        order = bounds.argsort()
+        best, found, begin = float("inf"), -1, 0
+        while begin < len(order) and not float(bounds[order[begin]]) > best:
+            some = order[begin:begin + 32]
+            distances = torch.cdist(candidates.flatten(1), rows[some]).square().min(0).values
+            if float(distances.min()) < best:
+                best, found = float(distances.min()), int(some[distances.argmin()])
+            begin += 32
+        return found, best
 
     def color_is_right(self, candidates, thing, color):
         """Whether the thing is nearer in the style asked for than in any other of its own styles."""
@@ -84,12 +96,11 @@ class Judge:
         moved = torch.stack([cut(picture, thing, dx, dy) for dy in SHIFTS for dx in SHIFTS]) / 255
         candidates = resize(moved)
         named = int(self.classifier(candidates[4:5]).argmax()) in allowed
-        flat = candidates.flatten(1)
-        found, distance = self.nearest(flat, 0, thing.size, color)
+        found, distance = self.nearest(candidates, 0, thing.size, color)
         if thing.style:
-            tinted, tinted_distance = self.nearest(flat, thing.style, thing.size, color)
+            tinted, tinted_distance = self.nearest(candidates, thing.style, thing.size, color)
             found = tinted if tinted_distance < distance else -1
-            if not self.color_is_right(flat, thing, color):
+            if not self.color_is_right(candidates.flatten(1), thing, color):
                 return False, False
         return found in allowed, named
 
@@ -116,12 +127,15 @@ class Judge:
         return row
 
     def report(self, questions, folder):
-        rows = {}
-        for i, question in enumerate(questions):
-            path = folder / f"{i:05}.png"
-            rows.setdefault(question.set, []).append((question, self.question(question, read_picture(path))))
-            if i % 500 == 0:
-                print(f"judged {i} of {len(questions)}", flush=True)
+        rows = {question.set: [] for question in questions}
+        # Neighbours share the training pictures that they are compared with.
+        order = sorted(range(len(questions)), key=lambda i: (questions[i].intent.top, questions[i].canvas,
+                                                             questions[i].intent.groups[0].style, questions[i].intent.number))
+        for done, i in enumerate(order):
+            question = questions[i]
+            rows[question.set].append((question, self.question(question, read_picture(folder / f"{i:05}.png"))))
+            if done % 500 == 0:
+                print(f"judged {done} of {len(questions)}", flush=True)
         sets = {}
         for name, entries in rows.items():
             summary = {"pictures": len(entries)}
