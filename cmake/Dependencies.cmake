@@ -36,4 +36,5 @@ endif()
 
 add_library(ink_dependencies INTERFACE)
 target_link_libraries(ink_dependencies INTERFACE
-  PkgConfig::JANSSON PkgConfig::PNG PkgConfig::PCRE2 PkgConfig::UTF8PROC Threads::Threads m)
+  PkgConfig::JANSSON PkgConfig::PNG PkgConfig::PCRE2 PkgConfig::UTF8PROC Threads::Threads m
+  ${CMAKE_DL_LIBS})

@@ -17,12 +17,15 @@ install(FILES ${PROJECT_BINARY_DIR}/inkstone-config.cmake ${PROJECT_BINARY_DIR}/
   DESTINATION ${package_folder})
 
 # pkg-config: whoever links the archive needs its libraries too, even without --static, for there is no other.
+foreach(library IN LISTS CMAKE_DL_LIBS)
+  string(APPEND dl_libs " -l${library}")
+endforeach()
 if(BUILD_SHARED_LIBS)
   set(INK_PKGCONFIG_REQUIRES "Requires.private: ${INK_PKGCONFIG_MODULES_LIST}")
-  set(INK_PKGCONFIG_LIBS "Libs: -L\${libdir} -linkstone\nLibs.private: -pthread -lm")
+  set(INK_PKGCONFIG_LIBS "Libs: -L\${libdir} -linkstone\nLibs.private: -pthread -lm${dl_libs}")
 else()
   set(INK_PKGCONFIG_REQUIRES "Requires: ${INK_PKGCONFIG_MODULES_LIST}")
-  set(INK_PKGCONFIG_LIBS "Libs: -L\${libdir} -linkstone -pthread -lm")
+  set(INK_PKGCONFIG_LIBS "Libs: -L\${libdir} -linkstone -pthread -lm${dl_libs}")
 endif()
 file(RELATIVE_PATH INK_PREFIX_FROM_PKGCONFIG /prefix/${CMAKE_INSTALL_LIBDIR}/pkgconfig /prefix)
 string(REGEX REPLACE "/$" "" INK_PREFIX_FROM_PKGCONFIG "${INK_PREFIX_FROM_PKGCONFIG}")

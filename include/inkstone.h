@@ -72,6 +72,10 @@ INK_API const char *ink_status_name(ink_status status);
  */
 INK_API const char *ink_backend_name(size_t i);
 
+/* Whether the backend called `name` can be used on this machine. `text` (nullable; `size` bytes) receives a
+ * line for a person: what it computes on, or what is missing. */
+INK_API bool ink_backend_usable(const char *name, char *text, size_t size);
+
 typedef enum ink_log_level { INK_LOG_DEBUG = 0, INK_LOG_INFO = 1, INK_LOG_WARNING = 2 } ink_log_level;
 
 /* Receives messages meant for a person (a prompt that was cut, which kernels were chosen). `message` is valid
@@ -92,15 +96,15 @@ typedef struct ink_model_options {
     size_t struct_size;
     const char *path;      /* a folder in the Hugging Face layout, or "org/name" to be found in hub_cache */
     const char *hub_cache; /* the Hugging Face cache folder (usually ~/.cache/huggingface/hub); NULL: none */
-    const char *backend;   /* "cpu", "mlx", "reference", as ink_backend_name says; NULL: the preferred one */
+    const char *backend;   /* "cuda", "cpu", ..., as ink_backend_name says; NULL: the first usable one */
     int threads;           /* worker threads of the CPU; 0: one per processor; at most 1024 */
     const char
         *cpu_level; /* cap on the instruction set: "scalar", "avx2", "avx512"; NULL: the best there is */
     bool synthetic; /* ignore weight files; fill weights from a counter-based generator (for measuring) */
     ink_log_fn log; /* nullable */
     void *log_user; /* handed to log */
-    const char *precision; /* of what is computed: "f32", "bf16"; NULL: the backend's own choice (mlx on
-                              Metal: bf16; elsewhere f32). cpu and reference know f32 alone */
+    const char *precision; /* of what is computed: "f32", "bf16"; NULL: the backend's own choice (cuda,
+                              and mlx on Metal: bf16; elsewhere f32). cpu and reference know f32 alone */
     const char *
         fused_modulate; /* norm, scale and shift as one Metal kernel (mlx): "auto", "on", "off"; NULL: auto */
     int layers;         /* of the transformer only the first so many blocks, to measure; 0: all of them */

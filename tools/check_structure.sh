@@ -32,7 +32,7 @@ check_includes() {
             may["image"] = "base image"
             may["graph"] = "base weights graph"
             may["models"] = "base weights graph models"
-            may["backend"] = "base weights graph backend/backend.h"
+            may["backend"] = "base weights graph backend/backend.h backend/plugin.h"
             may["pipeline"] = "base weights graph backend/backend.h text models diffusion image pipeline"
             may["cli"] = "base image/compare.h image/caption.h image/sheet.h image/save.h cli"
             may["server"] = "base server"

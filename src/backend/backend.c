@@ -4,18 +4,22 @@
 #ifdef INK_HAVE_MLX
 #include "backend/mlx/mlx.h"
 #endif
+#include "backend/plugin.h"
 #include "backend/reference/reference.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 
 typedef struct backend_entry {
     const char *name;
+    /* NULL: a plug-in, which may be missing where the program runs. */
     ink_status (*create)(const ink_backend_options *, ink_backend **, ink_error *);
     bool f32_only;
 } backend_entry;
 
 /* The backends of this build, the preferred one first. */
 static const backend_entry backends[] = {
+    {"cuda", NULL, .f32_only = false},
     {"cpu", ink_cpu_backend_create, .f32_only = true},
 #ifdef INK_HAVE_MLX
     {"mlx", ink_mlx_backend_create, .f32_only = false},
@@ -36,13 +40,52 @@ static ink_status create(const backend_entry *entry, const ink_backend_options *
                         "backend '%s' computes in f32 alone and cannot do '%.32s'; leave the precision out",
                         entry->name, options->precision);
     }
-    return entry->create(options, backend, error);
+    if (entry->create) return entry->create(options, backend, error);
+    const ink_plugin *plugin;
+    INK_TRY(ink_plugin_open(entry->name, &plugin, error));
+    return plugin->create(options, backend, error);
+}
+
+static bool is_usable(const backend_entry *entry, char *text, size_t size) {
+    if (entry->create) {
+        snprintf(text, size, "part of this library");
+        return true;
+    }
+    const ink_plugin *plugin;
+    ink_error error;
+    if (ink_plugin_open(entry->name, &plugin, &error) == INK_OK) return plugin->usable(text, size);
+#ifdef INK_HAVE_CUDA
+    snprintf(text, size, "%s", error.message);
+#else
+    snprintf(text, size, "not built; %s", error.message);
+#endif
+    return false;
+}
+
+bool ink_backend_usable(const char *name, char *text, size_t size) {
+    char unread[1];
+    if (!text || size == 0) text = unread, size = sizeof unread;
+    for (size_t i = 0; name && i < n_backends; i++) {
+        if (strcmp(name, backends[i].name) == 0) return is_usable(&backends[i], text, size);
+    }
+    snprintf(text, size, "not in this build");
+    return false;
+}
+
+/* A plug-in is preferred where it can be used; whoever limits the processor's instructions wants that one. */
+static const backend_entry *preferred(const ink_backend_options *options) {
+    for (size_t i = 0; i < n_backends; i++) {
+        char text[1];
+        if (backends[i].create || (!options->cpu_level && is_usable(&backends[i], text, sizeof text)))
+            return &backends[i];
+    }
+    return &backends[n_backends - 1];
 }
 
 ink_status ink_backend_create(const char *name, const ink_backend_options *options, ink_backend **backend,
                               ink_error *error) {
     *backend = NULL;
-    if (!name) return create(&backends[0], options, backend, error);
+    if (!name) return create(preferred(options), options, backend, error);
     char known[128] = "";
     for (size_t i = 0; i < n_backends; i++) {
         if (strcmp(name, backends[i].name) == 0) return create(&backends[i], options, backend, error);

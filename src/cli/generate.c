@@ -25,6 +25,7 @@ typedef struct drawing {
     ink_request request;
     ink_result *result;
     cli_metadata metadata; /* its char * are owned */
+    char backend[32];      /* the metadata's */
 } drawing;
 
 static int preset_steps(const char *name) {
@@ -88,8 +89,9 @@ static bool describe(drawing *d) {
     m->prompt = cli_valid_utf8(d->prompt);
     m->negative_prompt = negative ? cli_valid_utf8(negative) : NULL;
     m->model = name ? cli_valid_utf8(name) : NULL;
-    const char *backend = d->arguments->text[CLI_OPTION_BACKEND];
-    m->backend = backend ? backend : ink_backend_name(0);
+    const char *backend = ink_model_backend(d->model); /* "cpu: 8 threads" */
+    snprintf(d->backend, sizeof d->backend, "%.*s", (int)strcspn(backend, ":"), backend);
+    m->backend = d->backend;
     m->precision = ink_model_precision(d->model);
     m->noise = d->request.noise == INK_NOISE_BF16 ? "bf16" : "f32";
     m->synthetic = d->arguments->given[CLI_OPTION_SYNTHETIC];

@@ -60,7 +60,9 @@ void cli_version(void) {
     printf("inkstone %s\nbackends:", ink_version());
     const char *name;
     for (size_t i = 0; (name = ink_backend_name(i)); i++) {
-        printf(" %s", name);
+        if (ink_backend_usable(name, NULL, 0)) printf(" %s", name);
     }
-    putchar('\n');
+    char cuda[INK_MESSAGE_BYTES];
+    ink_backend_usable("cuda", cuda, sizeof cuda);
+    printf("\ncuda: %s\n", cuda);
 }

@@ -44,6 +44,6 @@ void ink_reference_kernels(ink_kernel_table *table) {
 ink_status ink_reference_backend_create(const ink_backend_options *options, ink_backend **backend,
                                         ink_error *error) {
     (void)options;
-    return ink_host_backend_create("reference", "plain C reference, one thread", &reference_table, NULL,
+    return ink_host_backend_create("reference", "reference: plain C, one thread", &reference_table, NULL,
                                    backend, error);
 }
