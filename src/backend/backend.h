@@ -75,6 +75,8 @@ typedef struct ink_backend_api {
      * kept apart for that, so the whole takes longer than a run. It counts as a run for `finished`. */
     ink_status (*profile)(ink_program *, int64_t step, const ink_run_control *, const ink_profile *profile,
                           ink_error *);
+    /* Makes the values of synthetic weights itself: they need no data, only their recipe. */
+    bool makes_synthetic;
 } ink_backend_api;
 
 /* A backend's own structs begin with these. */

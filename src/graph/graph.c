@@ -157,7 +157,8 @@ ink_value ink_weight_value(ink_graph *g, ink_weights *weights, ink_shape shape, 
                                                  .shape = weight->shape,
                                                  .name = name,
                                                  .data = weight->data,
-                                                 .node = -1});
+                                                 .node = -1,
+                                                 .recipe = weight->recipe});
 }
 
 ink_value ink_constant(ink_graph *g, ink_dtype dtype, ink_shape shape, const void *data) {

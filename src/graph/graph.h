@@ -49,6 +49,8 @@ typedef struct ink_value_info {
     int32_t node;                   /* computed: the operation it comes from; otherwise -1 */
     const ink_quantized *quantized; /* of a weight that is stored as small integers: dtype is u32 and data are
                                        the numbers, while shape is the matrix's; otherwise NULL */
+    const struct ink_synthetic_recipe *recipe; /* of a weight that may have no data: how its values are made
+                                                  (weights/synthetic.h); otherwise NULL */
 } ink_value_info;
 
 typedef enum ink_tap_mode {

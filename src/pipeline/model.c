@@ -129,13 +129,17 @@ static ink_status open_parts(ink_model *m, const ink_model_options *o, ink_error
     }
     INK_TRY(open_weights(m, error));
     INK_TRY(ink_model_count(m, error));
-    return ink_backend_create(o->backend,
-                              &(ink_backend_options){.threads = o->threads,
-                                                     .cpu_level = o->cpu_level,
-                                                     .precision = o->precision,
-                                                     .fused_modulate = o->fused_modulate,
-                                                     .max_ram = o->max_ram},
-                              &m->backend, error);
+    INK_TRY(ink_backend_create(o->backend,
+                               &(ink_backend_options){.threads = o->threads,
+                                                      .cpu_level = o->cpu_level,
+                                                      .precision = o->precision,
+                                                      .fused_modulate = o->fused_modulate,
+                                                      .max_ram = o->max_ram},
+                               &m->backend, error));
+    for (int i = 0; m->backend->api->makes_synthetic && i < ink_model_components; i++) {
+        ink_weights_leave_unfilled(m->components[i].weights);
+    }
+    return INK_OK;
 }
 
 /* Says which options have no effect. A backend that writes notes knows them all. */

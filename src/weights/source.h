@@ -14,6 +14,7 @@ typedef struct ink_weights_source {
     ink_status (*align)(ink_weights *, const ink_weight **, ink_error *);       /* nullable */
     ink_status (*strip_prefix)(ink_weights *, const char *prefix, ink_error *); /* nullable */
     const char *(*metadata)(const ink_weights *, const char *key);              /* nullable */
+    void (*leave_unfilled)(ink_weights *);                                      /* nullable */
     void (*release)(ink_weights *);
     void (*close)(ink_weights *);
 } ink_weights_source;

@@ -21,6 +21,7 @@ typedef struct values {
 typedef struct named {
     struct named *next;
     ink_weight weight;
+    ink_synthetic_recipe recipe;
     values *values;
 } named;
 
@@ -28,7 +29,7 @@ enum { buckets = 4096 };
 
 typedef struct synthetic_weights {
     ink_weights base;
-    bool fill;       /* false: a census */
+    bool fill;       /* false: data stay NULL */
     ink_arena arena; /* of everything but data */
     named *names[buckets];
     values *shared[buckets];
@@ -137,7 +138,8 @@ static named *find_named(synthetic_weights *w, const char *name, const ink_shape
     char *key = collapse(&w->arena, name, shape);
     values *v = key ? find_values(w, key) : NULL;
     if (!n || !copy || !v) return NULL;
-    n->weight = (ink_weight){.name = copy, .dtype = INK_BF16, .shape = *shape};
+    n->recipe = make_recipe(name, shape, key);
+    n->weight = (ink_weight){.name = copy, .dtype = INK_BF16, .shape = *shape, .recipe = &n->recipe};
     n->values = v;
     n->next = *bucket;
     return *bucket = n;
@@ -152,10 +154,9 @@ static ink_status get_locked(synthetic_weights *w, const char *name, const ink_s
         const int64_t count = ink_shape_count(shape);
         v->data = malloc((size_t)count * sizeof(uint16_t));
         if (!v->data) return ink_fail_memory(error, name, (size_t)count * sizeof(uint16_t));
-        const ink_synthetic_recipe recipe = make_recipe(name, shape, v->key);
-        fill(v->data, count, &recipe);
+        fill(v->data, count, &n->recipe);
     }
-    n->weight.data = v->data;
+    n->weight.data = w->fill ? v->data : NULL;
     *weight = &n->weight;
     return INK_OK;
 }
@@ -184,6 +185,10 @@ static void release(ink_weights *base) {
     }
 }
 
+static void leave_unfilled(ink_weights *base) {
+    ((synthetic_weights *)base)->fill = false;
+}
+
 static void close_synthetic(ink_weights *base) {
     synthetic_weights *w = (synthetic_weights *)base;
     release(base);
@@ -192,7 +197,8 @@ static void close_synthetic(ink_weights *base) {
     free(w);
 }
 
-static const ink_weights_source synthetic_source = {.get = get, .release = release, .close = close_synthetic};
+static const ink_weights_source synthetic_source = {
+    .get = get, .release = release, .close = close_synthetic, .leave_unfilled = leave_unfilled};
 
 static ink_status create(bool with_values, ink_weights **weights, ink_error *error) {
     *weights = NULL;

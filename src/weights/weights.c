@@ -30,6 +30,10 @@ const char *ink_weights_metadata(const ink_weights *weights, const char *key) {
     return weights->source->metadata ? weights->source->metadata(weights, key) : NULL;
 }
 
+void ink_weights_leave_unfilled(ink_weights *weights) {
+    if (weights->source->leave_unfilled) weights->source->leave_unfilled(weights);
+}
+
 bool ink_weights_is_synthetic(const ink_weights *weights) {
     return weights->synthetic;
 }

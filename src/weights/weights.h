@@ -18,6 +18,7 @@ typedef struct ink_weight {
     ink_dtype dtype;
     ink_shape shape;
     const void *data;
+    const struct ink_synthetic_recipe *recipe; /* of synthetic weights: how the values are made; else NULL */
 } ink_weight;
 
 typedef struct ink_weights ink_weights;
@@ -38,6 +39,11 @@ ink_status ink_weights_create_synthetic(ink_weights **weights, ink_error *error)
 /* Like synthetic weights, but nothing is ever filled: `data` is NULL. For counting the tensors of a
  * configuration. */
 ink_status ink_weights_create_census(ink_weights **weights, ink_error *error);
+
+/* From now on synthetic weights are not filled: whoever reads them makes the values from `recipe` (see
+ * weights/synthetic.h), and `data` is NULL. Nothing for weights of files. Call before sharing between
+ * threads. */
+void ink_weights_leave_unfilled(ink_weights *weights);
 
 void ink_weights_close(ink_weights *weights);
 
