@@ -10,10 +10,7 @@
 
 enum { alignment = 64 };
 
-typedef struct storage {
-    size_t bytes, offset;
-    int32_t first, last; /* nodes between which it is in use, both included */
-} storage;
+typedef ink_plan_storage storage;
 
 static size_t value_bytes(const ink_graph *graph, int32_t id) {
     const ink_value_info *info = ink_graph_value(graph, id);
@@ -98,6 +95,16 @@ static size_t place(storage *storages, int32_t count, storage **order, storage *
     return total;
 }
 
+ink_status ink_plan_place(ink_plan_storage *storages, int32_t count, size_t *bytes, ink_error *error) {
+    *bytes = 0;
+    if (count == 0) return INK_OK;
+    storage **order = calloc(2 * (size_t)count, sizeof *order);
+    if (!order) return ink_fail_memory(error, "planning a program", 2 * (size_t)count * sizeof *order);
+    *bytes = place(storages, count, order, order + count);
+    free(order);
+    return INK_OK;
+}
+
 ink_status ink_plan_create(const ink_graph *graph, ink_plan *plan, ink_error *error) {
     *plan = (ink_plan){0};
     const size_t ids = (size_t)ink_graph_value_count(graph) + 1;
@@ -105,25 +112,23 @@ ink_status ink_plan_create(const ink_graph *graph, ink_plan *plan, ink_error *er
     plan->last_use = calloc(ids, sizeof *plan->last_use);
     int32_t *storage_of = calloc(ids, sizeof *storage_of);
     storage *storages = calloc(ids, sizeof *storages);
-    storage **order = calloc(2 * ids, sizeof *order);
     ink_status status = INK_OK;
-    if (plan->offsets && plan->last_use && storage_of && storages && order) {
+    if (plan->offsets && plan->last_use && storage_of && storages) {
         find_last_uses(graph, plan->last_use);
         for (size_t i = 0; i < ids; i++) {
             storage_of[i] = -1;
         }
         const int32_t count = merge_values(graph, plan->last_use, storage_of, storages);
-        plan->arena_bytes = place(storages, count, order, order + ids);
+        status = ink_plan_place(storages, count, &plan->arena_bytes, error);
         for (size_t i = 0; i < ids; i++) {
             plan->offsets[i] = storage_of[i] < 0 ? SIZE_MAX : storages[storage_of[i]].offset;
         }
     } else {
         status = ink_fail_memory(error, "planning a program", ids * 64);
-        ink_plan_destroy(plan);
     }
+    if (status != INK_OK) ink_plan_destroy(plan);
     free(storage_of);
     free(storages);
-    free(order);
     return status;
 }
 
