@@ -1,0 +1,187 @@
+/*
+ * The backend: its device, its buffers, and its table of functions.
+ */
+#include "backend/cuda/context.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { oldest_compute_capability = 8 }; /* bf16 matrix units */
+
+static ink_cuda_context *context_of(const ink_backend *backend) {
+    return (ink_cuda_context *)(uintptr_t)backend;
+}
+
+/* ---- buffers ---- */
+
+static ink_status buffer_create(ink_backend *backend, ink_dtype dtype, const ink_shape *shape,
+                                ink_buffer **out, ink_error *error) {
+    ink_cuda_context *context = context_of(backend);
+    const int64_t count = ink_shape_count(shape);
+    size_t bytes = 0;
+    if (count <= 0 || !ink_size_mul((size_t)count, ink_dtype_bytes(dtype), &bytes)) {
+        char text[INK_SHAPE_TEXT_BYTES];
+        return ink_fail(error, INK_ERROR_INTERNAL, "a buffer cannot have the shape %s",
+                        ink_shape_text(shape, text));
+    }
+    ink_cuda_buffer *buffer = calloc(1, sizeof *buffer);
+    if (!buffer) return ink_fail_memory(error, "a buffer", sizeof *buffer);
+    buffer->base = (ink_buffer){.api = backend->api, .dtype = dtype, .shape = *shape};
+    buffer->context = context;
+    ink_status status = ink_cuda_allocate(bytes, "a buffer", &buffer->memory, error);
+    if (status == INK_OK) {
+        status = ink_cuda_check(cudaMemsetAsync(buffer->memory, 0, bytes, context->stream),
+                                "the clearing of a buffer", error);
+    }
+    if (status != INK_OK) {
+        (void)cudaFree(buffer->memory);
+        free(buffer);
+        return status;
+    }
+    *out = &buffer->base;
+    return INK_OK;
+}
+
+static void buffer_destroy(ink_buffer *base) {
+    ink_cuda_buffer *buffer = (ink_cuda_buffer *)base;
+    (void)cudaStreamSynchronize(buffer->context->stream); /* runs may still use it */
+    (void)cudaFree(buffer->memory);
+    free(buffer);
+}
+
+/* Pageable memory is copied before the call returns; on the device everything is in order. */
+static ink_status buffer_write(ink_buffer *base, const void *data, size_t bytes, ink_error *error) {
+    ink_cuda_buffer *buffer = (ink_cuda_buffer *)base;
+    return ink_cuda_check(
+        cudaMemcpyAsync(buffer->memory, data, bytes, cudaMemcpyHostToDevice, buffer->context->stream),
+        "the writing of a buffer", error);
+}
+
+static ink_status buffer_read(ink_buffer *base, void *data, size_t bytes, ink_error *error) {
+    ink_cuda_buffer *buffer = (ink_cuda_buffer *)base;
+    cudaError_t code =
+        cudaMemcpyAsync(data, buffer->memory, bytes, cudaMemcpyDeviceToHost, buffer->context->stream);
+    if (code == cudaSuccess) code = cudaStreamSynchronize(buffer->context->stream);
+    return ink_cuda_check(code, "what came before the reading of a buffer", error);
+}
+
+/* ---- the device ---- */
+
+static bool describe_device(int device, char *text, size_t size) {
+    struct cudaDeviceProp properties;
+    int driver = 0;
+    if (cudaGetDeviceProperties(&properties, device) != cudaSuccess ||
+        cudaDriverGetVersion(&driver) != cudaSuccess) {
+        return false;
+    }
+    snprintf(text, size, "%s, %.0f GiB, driver for CUDA %d.%d", properties.name,
+             (double)properties.totalGlobalMem / (1024.0 * 1024.0 * 1024.0), driver / 1000,
+             driver % 1000 / 10);
+    return true;
+}
+
+bool ink_cuda_usable(char *text, size_t size) {
+    int devices = 0, major = 0;
+    const cudaError_t code = cudaGetDeviceCount(&devices);
+    if (code != cudaSuccess || devices < 1) {
+        (void)cudaGetLastError();
+        const bool no_driver = code == cudaErrorInsufficientDriver || code == cudaErrorStubLibrary;
+        snprintf(text, size, "no device can be used: %s",
+                 code == cudaSuccess ? "there is none"
+                 : no_driver         ? "the NVIDIA driver is missing or too old for CUDA 13"
+                                     : cudaGetErrorString(code));
+        return false;
+    }
+    if (cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0) != cudaSuccess ||
+        !describe_device(0, text, size)) {
+        (void)cudaGetLastError();
+        snprintf(text, size, "the device does not answer");
+        return false;
+    }
+    if (major >= oldest_compute_capability) return true;
+    snprintf(text, size, "the device is older than compute capability %d.0", oldest_compute_capability);
+    return false;
+}
+
+/* ---- making and ending a backend ---- */
+
+static void backend_destroy(ink_backend *backend) {
+    ink_cuda_context *context = context_of(backend);
+    if (context->stream) (void)cudaStreamSynchronize(context->stream);
+    ink_cuda_linears_destroy(context->linears);
+    ink_cuda_weights_destroy(context->weights);
+    if (context->side) (void)cudaStreamDestroy(context->side);
+    if (context->stream) (void)cudaStreamDestroy(context->stream);
+    free(context);
+}
+
+static const char *backend_describe(const ink_backend *backend) {
+    return context_of(backend)->description;
+}
+
+static const ink_backend_api api = {
+    .name = "cuda",
+    .synchronous = false,
+    .destroy = backend_destroy,
+    .describe = backend_describe,
+    .buffer_create = buffer_create,
+    .buffer_destroy = buffer_destroy,
+    .buffer_write = buffer_write,
+    .buffer_read = buffer_read,
+    .compile = ink_cuda_compile,
+    .program_destroy = ink_cuda_program_destroy,
+    .bind = ink_cuda_program_bind,
+    .run = ink_cuda_program_run,
+    .program_bytes = ink_cuda_program_bytes,
+    .submit = ink_cuda_program_submit,
+    .finished = ink_cuda_program_finished,
+    .profile = ink_cuda_program_profile,
+    .makes_synthetic = true,
+};
+
+static ink_status configure(ink_cuda_context *context, const ink_cuda_settings *settings, ink_error *error) {
+    char device[128];
+    if (!ink_cuda_usable(device, sizeof device)) {
+        return ink_fail(error, INK_ERROR_UNSUPPORTED,
+                        "backend 'cuda' cannot be used here: %s; use --backend cpu", device);
+    }
+    const char *precision = settings->precision ? settings->precision : "bf16";
+    if (strcmp(precision, "bf16") != 0 && strcmp(precision, "f32") != 0) {
+        return ink_fail(error, INK_ERROR_UNSUPPORTED,
+                        "backend 'cuda' cannot compute in '%.32s'; there are: bf16, f32", precision);
+    }
+    context->activation = strcmp(precision, "f32") == 0 ? INK_F32 : INK_BF16;
+    context->residual = settings->narrow_residual ? context->activation : INK_F32;
+    context->separate = settings->separate;
+    context->one_stream = settings->one_stream;
+    snprintf(context->description, sizeof context->description, "cuda: %s, %s", device, precision);
+    INK_TRY(ink_cuda_check(cudaSetDevice(context->device), "the start of the device", error));
+    INK_TRY(ink_cuda_check(cudaStreamCreateWithFlags(&context->stream, cudaStreamNonBlocking), "a stream",
+                           error));
+    INK_TRY(
+        ink_cuda_check(cudaStreamCreateWithFlags(&context->side, cudaStreamNonBlocking), "a stream", error));
+    INK_TRY(ink_cuda_linears_create(&context->linears, error));
+    return ink_cuda_weights_create(context->device, context->stream, settings->threads, &context->weights,
+                                   error);
+}
+
+ink_status ink_cuda_backend_create_with(const ink_cuda_settings *settings, ink_backend **backend,
+                                        ink_error *error) {
+    *backend = NULL;
+    ink_cuda_context *context = calloc(1, sizeof *context);
+    if (!context) return ink_fail_memory(error, "a backend", sizeof *context);
+    context->base.api = &api;
+    const ink_status status = configure(context, settings, error);
+    if (status != INK_OK) {
+        backend_destroy(&context->base);
+        return status;
+    }
+    *backend = &context->base;
+    return INK_OK;
+}
+
+ink_status ink_cuda_backend_create(const ink_backend_options *options, ink_backend **backend,
+                                   ink_error *error) {
+    return ink_cuda_backend_create_with(
+        &(ink_cuda_settings){.precision = options->precision, .threads = options->threads}, backend, error);
+}

@@ -1,0 +1,27 @@
+/*
+ * The CUDA backend, as its plug-in and its tests see it.
+ */
+#ifndef INK_BACKEND_CUDA_CUDA_H
+#define INK_BACKEND_CUDA_CUDA_H
+
+#include "backend/backend.h"
+
+/* What ink_backend_options says, and what only tests and benchmarks choose. Zero is the default of all. */
+typedef struct ink_cuda_settings {
+    const char *precision; /* "bf16": activations and matrices; "f32": everything, no TF32; NULL: bf16 */
+    int threads;           /* that read weights; 0: up to 8 */
+    bool separate;         /* every operation a launch of its own: nothing is fused */
+    bool narrow_residual;  /* with bf16: the residual streams too, which are f32 otherwise */
+    bool one_stream;       /* nothing runs beside anything else */
+} ink_cuda_settings;
+
+ink_status ink_cuda_backend_create_with(const ink_cuda_settings *settings, ink_backend **backend,
+                                        ink_error *error);
+
+ink_status ink_cuda_backend_create(const ink_backend_options *options, ink_backend **backend,
+                                   ink_error *error);
+
+/* Whether there is a device and its driver; `text` receives what they are, or what is missing. */
+bool ink_cuda_usable(char *text, size_t size);
+
+#endif

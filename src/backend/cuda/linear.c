@@ -1,0 +1,313 @@
+#include "backend/cuda/linear.h"
+
+#include "backend/cuda/memory.h"
+
+#include <cublasLt.h>
+#include <stdlib.h>
+
+enum { lanes = 2, workspace_bytes = 32 << 20, most_candidates = 8, timed_runs = 4 };
+/* Below this many multiply-adds any candidate is as good as another. */
+static const double worth_timing = 1e8;
+
+/* What makes problems alike. */
+typedef struct linear_key {
+    int64_t m, n, k, x_stride, out_stride;
+    ink_dtype x, out;
+    ink_activation activation;
+    bool bias;
+    uint32_t x_alignment, weight_alignment, out_alignment, bias_alignment;
+} linear_key;
+
+struct ink_cuda_linear {
+    ink_cuda_linear *next;
+    linear_key key;
+    cublasLtMatmulDesc_t operation;
+    cublasLtMatrixLayout_t x, weight, out;
+    cublasLtMatmulAlgo_t algorithm;
+    bool bias_inside, activation_inside; /* the product's epilogue does it */
+};
+
+struct ink_cuda_linears {
+    cublasLtHandle_t handle;
+    void *workspace[lanes];
+    ink_cuda_linear *found;
+};
+
+static ink_status check(cublasStatus_t code, const char *what, ink_error *error) {
+    if (code == CUBLAS_STATUS_SUCCESS) return INK_OK;
+    return ink_fail(error, code == CUBLAS_STATUS_ALLOC_FAILED ? INK_ERROR_MEMORY : INK_ERROR_INTERNAL,
+                    "cuBLASLt could not do %s: %s", what, cublasLtGetStatusString(code));
+}
+
+ink_status ink_cuda_linears_create(ink_cuda_linears **linears, ink_error *error) {
+    *linears = NULL;
+    ink_cuda_linears *l = calloc(1, sizeof *l);
+    if (!l) return ink_fail_memory(error, "products", sizeof *l);
+    ink_status status = check(cublasLtCreate(&l->handle), "its start", error);
+    for (int i = 0; i < lanes && status == INK_OK; i++) {
+        status = ink_cuda_allocate(workspace_bytes, "products", &l->workspace[i], error);
+    }
+    if (status != INK_OK) {
+        ink_cuda_linears_destroy(l);
+        return status;
+    }
+    *linears = l;
+    return INK_OK;
+}
+
+static void destroy_linear(ink_cuda_linear *l) {
+    if (!l) return;
+    if (l->operation) (void)cublasLtMatmulDescDestroy(l->operation);
+    if (l->x) (void)cublasLtMatrixLayoutDestroy(l->x);
+    if (l->weight) (void)cublasLtMatrixLayoutDestroy(l->weight);
+    if (l->out) (void)cublasLtMatrixLayoutDestroy(l->out);
+    free(l);
+}
+
+void ink_cuda_linears_destroy(ink_cuda_linears *linears) {
+    if (!linears) return;
+    while (linears->found) {
+        ink_cuda_linear *l = linears->found;
+        linears->found = l->next;
+        destroy_linear(l);
+    }
+    for (int i = 0; i < lanes; i++) {
+        (void)cudaFree(linears->workspace[i]);
+    }
+    if (linears->handle) (void)cublasLtDestroy(linears->handle);
+    free(linears);
+}
+
+size_t ink_cuda_linears_bytes(const ink_cuda_linears *linears) {
+    (void)linears;
+    return (size_t)lanes * workspace_bytes;
+}
+
+/* ---- what a problem looks like to the library ---- */
+
+/* The largest power of two up to 256 that divides an address. */
+static uint32_t alignment_of(const void *address) {
+    const uintptr_t bits = (uintptr_t)address | 256;
+    return (uint32_t)(bits & (~bits + 1));
+}
+
+static linear_key key_of(const ink_cuda_linear_problem *p) {
+    linear_key key;
+    memset(&key, 0, sizeof key); /* compared as bytes */
+    key.m = p->x.rows;
+    key.n = p->out.columns;
+    key.k = p->x.columns;
+    key.x_stride = p->x.stride;
+    key.out_stride = p->out.stride;
+    key.x = p->x.dtype;
+    key.out = p->out.dtype;
+    key.activation = p->activation;
+    key.bias = p->bias != NULL;
+    key.x_alignment = alignment_of(p->x.data);
+    key.weight_alignment = alignment_of(p->weight);
+    key.out_alignment = alignment_of(p->out.data);
+    key.bias_alignment = alignment_of(p->bias);
+    return key;
+}
+
+static cudaDataType_t type_of(ink_dtype dtype) {
+    return dtype == INK_BF16 ? CUDA_R_16BF : CUDA_R_32F;
+}
+
+/* The library counts columns first: to it our row-major x [M, K] is a K x M matrix whose columns lie x.stride
+ * apart, W [N, K] is K x N and is transposed, and out [M, N] is N x M = W^T x. The bias runs along out's rows
+ * in its sense. */
+static ink_status describe(ink_cuda_linear *l, ink_error *error) {
+    const linear_key *key = &l->key;
+    const cublasOperation_t transposed = CUBLAS_OP_T;
+    INK_TRY(
+        check(cublasLtMatmulDescCreate(&l->operation, CUBLAS_COMPUTE_32F, CUDA_R_32F), "a product", error));
+    INK_TRY(check(cublasLtMatmulDescSetAttribute(l->operation, CUBLASLT_MATMUL_DESC_TRANSA, &transposed,
+                                                 sizeof transposed),
+                  "a product", error));
+    const uint64_t m = (uint64_t)key->m, n = (uint64_t)key->n, k = (uint64_t)key->k;
+    INK_TRY(check(cublasLtMatrixLayoutCreate(&l->weight, type_of(key->x), k, n, key->k), "a product", error));
+    INK_TRY(
+        check(cublasLtMatrixLayoutCreate(&l->x, type_of(key->x), k, m, key->x_stride), "a product", error));
+    return check(cublasLtMatrixLayoutCreate(&l->out, type_of(key->out), n, m, key->out_stride), "a product",
+                 error);
+}
+
+/* What the epilogue is to do. There is none for SiLU. */
+static ink_status set_epilogue(ink_cuda_linear *l, bool bias, bool activation, ink_error *error) {
+    l->bias_inside = bias;
+    l->activation_inside = activation;
+    const cublasLtEpilogue_t epilogue = activation
+                                            ? bias ? CUBLASLT_EPILOGUE_GELU_BIAS : CUBLASLT_EPILOGUE_GELU
+                                        : bias ? CUBLASLT_EPILOGUE_BIAS
+                                               : CUBLASLT_EPILOGUE_DEFAULT;
+    INK_TRY(check(cublasLtMatmulDescSetAttribute(l->operation, CUBLASLT_MATMUL_DESC_EPILOGUE, &epilogue,
+                                                 sizeof epilogue),
+                  "a product's epilogue", error));
+    if (!bias) return INK_OK;
+    const int32_t type = (int32_t)type_of(l->key.out);
+    return check(
+        cublasLtMatmulDescSetAttribute(l->operation, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, &type, sizeof type),
+        "a product's epilogue", error);
+}
+
+static ink_status set_bias(const ink_cuda_linear *l, const void *bias, ink_error *error) {
+    if (!l->bias_inside) return INK_OK;
+    return check(
+        cublasLtMatmulDescSetAttribute(l->operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias, sizeof bias),
+        "a product's bias", error);
+}
+
+/* ---- candidates ---- */
+
+static ink_status set_preferences(const linear_key *key, cublasLtMatmulPreference_t preference,
+                                  ink_error *error) {
+    const size_t workspace = workspace_bytes;
+    const struct {
+        cublasLtMatmulPreferenceAttributes_t name;
+        uint32_t value;
+    } alignments[] = {{CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, key->weight_alignment},
+                      {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, key->x_alignment},
+                      {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, key->out_alignment},
+                      {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, key->out_alignment}};
+    INK_TRY(check(cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
+                                                       &workspace, sizeof workspace),
+                  "a choice", error));
+    for (size_t i = 0; i < sizeof alignments / sizeof alignments[0]; i++) {
+        INK_TRY(check(cublasLtMatmulPreferenceSetAttribute(preference, alignments[i].name,
+                                                           &alignments[i].value, sizeof(uint32_t)),
+                      "a choice", error));
+    }
+    return INK_OK;
+}
+
+/* The library's guesses, best first; *n may become 0. */
+static ink_status ask(const ink_cuda_linears *linears, const ink_cuda_linear *l, const void *bias,
+                      cublasLtMatmulHeuristicResult_t *results, int *n, ink_error *error) {
+    *n = 0;
+    INK_TRY(set_bias(l, bias, error));
+    cublasLtMatmulPreference_t preference;
+    INK_TRY(check(cublasLtMatmulPreferenceCreate(&preference), "a choice", error));
+    ink_status status = set_preferences(&l->key, preference, error);
+    if (status == INK_OK) {
+        const cublasStatus_t code =
+            cublasLtMatmulAlgoGetHeuristic(linears->handle, l->operation, l->weight, l->x, l->out, l->out,
+                                           preference, most_candidates, results, n);
+        if (code != CUBLAS_STATUS_SUCCESS) *n = 0; /* mostly: not supported */
+    }
+    (void)cublasLtMatmulPreferenceDestroy(preference);
+    int good = 0;
+    for (int i = 0; i < *n; i++) {
+        if (results[i].state == CUBLAS_STATUS_SUCCESS) results[good++] = results[i];
+    }
+    *n = good;
+    return status;
+}
+
+/* Candidates with as much in the epilogue as the library can do. */
+static ink_status find_candidates(const ink_cuda_linears *linears, ink_cuda_linear *l, const void *bias,
+                                  cublasLtMatmulHeuristicResult_t *results, int *n, ink_error *error) {
+    const bool activation = l->key.activation == INK_ACT_GELU_TANH;
+    const struct {
+        bool bias, activation;
+    } wishes[] = {{l->key.bias, activation}, {l->key.bias, false}, {false, false}};
+    for (size_t i = 0; i < sizeof wishes / sizeof wishes[0]; i++) {
+        INK_TRY(set_epilogue(l, wishes[i].bias, wishes[i].activation, error));
+        INK_TRY(ask(linears, l, bias, results, n, error));
+        if (*n > 0) return INK_OK;
+    }
+    return ink_fail(
+        error, INK_ERROR_UNSUPPORTED,
+        "cuBLASLt has no product of %lld x %lld by %lld x %lld (%s) on this device; use --precision "
+        "f32 or --backend cpu",
+        (long long)l->key.m, (long long)l->key.k, (long long)l->key.k, (long long)l->key.n,
+        ink_dtype_name(l->key.x));
+}
+
+/* ---- running ---- */
+
+static cublasStatus_t multiply(const ink_cuda_linears *linears, const ink_cuda_linear *l,
+                               const cublasLtMatmulAlgo_t *algorithm, const ink_cuda_linear_problem *p,
+                               int lane, cudaStream_t stream) {
+    const float one = 1, zero = 0;
+    return cublasLtMatmul(linears->handle, l->operation, &one, p->weight, l->weight, p->x.data, l->x, &zero,
+                          p->out.data, l->out, p->out.data, l->out, algorithm, linears->workspace[lane],
+                          workspace_bytes, stream);
+}
+
+ink_status ink_cuda_linear_run(ink_cuda_linears *linears, const ink_cuda_linear *l,
+                               const ink_cuda_linear_problem *p, int lane, cudaStream_t stream,
+                               ink_error *error) {
+    INK_TRY(set_bias(l, p->bias, error));
+    INK_TRY(check(multiply(linears, l, &l->algorithm, p, lane, stream), "a product", error));
+    const bool bias = p->bias && !l->bias_inside,
+               activation = p->activation != INK_ACT_NONE && !l->activation_inside;
+    if (!bias && !activation) return INK_OK;
+    return ink_cuda_check(ink_cuda_bias_activation(stream, &p->out, bias ? p->bias : NULL, p->out.dtype,
+                                                   activation ? p->activation : INK_ACT_NONE, &p->out),
+                          "bias and activation", error);
+}
+
+/* Milliseconds of one run, after a first one; a candidate that fails takes forever. */
+static float time_candidate(const ink_cuda_linears *linears, const ink_cuda_linear *l,
+                            const cublasLtMatmulAlgo_t *algorithm, const ink_cuda_linear_problem *p,
+                            cudaStream_t stream, cudaEvent_t begin, cudaEvent_t end) {
+    static const float forever = 1e30f;
+    float milliseconds = forever;
+    for (int i = 0; i <= timed_runs; i++) {
+        if (i == 1 && cudaEventRecord(begin, stream) != cudaSuccess) return forever;
+        if (multiply(linears, l, algorithm, p, 0, stream) != CUBLAS_STATUS_SUCCESS) return forever;
+    }
+    if (cudaEventRecord(end, stream) != cudaSuccess || cudaEventSynchronize(end) != cudaSuccess ||
+        cudaEventElapsedTime(&milliseconds, begin, end) != cudaSuccess) {
+        return forever;
+    }
+    return milliseconds / timed_runs;
+}
+
+static ink_status choose(const ink_cuda_linears *linears, ink_cuda_linear *l,
+                         const ink_cuda_linear_problem *p, const cublasLtMatmulHeuristicResult_t *results,
+                         int n, cudaStream_t stream, ink_error *error) {
+    l->algorithm = results[0].algo;
+    if (n < 2 || (double)l->key.m * (double)l->key.n * (double)l->key.k < worth_timing) return INK_OK;
+    cudaEvent_t begin = NULL, end = NULL;
+    ink_status status = ink_cuda_check(cudaEventCreate(&begin), "an event", error);
+    if (status == INK_OK) status = ink_cuda_check(cudaEventCreate(&end), "an event", error);
+    float best = 0;
+    for (int i = 0; i < n && status == INK_OK; i++) {
+        const float time = time_candidate(linears, l, &results[i].algo, p, stream, begin, end);
+        if (i == 0 || time < best) {
+            best = time;
+            l->algorithm = results[i].algo;
+        }
+    }
+    if (begin) (void)cudaEventDestroy(begin);
+    if (end) (void)cudaEventDestroy(end);
+    return status;
+}
+
+ink_status ink_cuda_linear_find(ink_cuda_linears *linears, const ink_cuda_linear_problem *p,
+                                cudaStream_t stream, const ink_cuda_linear **linear, ink_error *error) {
+    const linear_key key = key_of(p);
+    for (const ink_cuda_linear *l = linears->found; l; l = l->next) {
+        if (memcmp(&l->key, &key, sizeof key) != 0) continue;
+        *linear = l;
+        return INK_OK;
+    }
+    ink_cuda_linear *l = calloc(1, sizeof *l);
+    if (!l) return ink_fail_memory(error, "a product", sizeof *l);
+    l->key = key;
+    cublasLtMatmulHeuristicResult_t results[most_candidates];
+    int n = 0;
+    ink_status status = describe(l, error);
+    if (status == INK_OK) status = find_candidates(linears, l, p->bias, results, &n, error);
+    if (status == INK_OK) status = set_bias(l, p->bias, error);
+    if (status == INK_OK) status = choose(linears, l, p, results, n, stream, error);
+    if (status != INK_OK) {
+        destroy_linear(l);
+        return status;
+    }
+    l->next = linears->found;
+    *linear = linears->found = l;
+    return INK_OK;
+}

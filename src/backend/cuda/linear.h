@@ -1,0 +1,35 @@
+/*
+ * Products with weights, by cuBLASLt: out = activation(x W^T + bias). What is fastest for a shape is found
+ * once.
+ */
+#ifndef INK_BACKEND_CUDA_LINEAR_H
+#define INK_BACKEND_CUDA_LINEAR_H
+
+#include "backend/cuda/kernels.h"
+
+typedef struct ink_cuda_linears ink_cuda_linears; /* the library, and what was found */
+typedef struct ink_cuda_linear ink_cuda_linear;   /* how to compute one shape; owned by the linears */
+
+typedef struct ink_cuda_linear_problem {
+    ink_cuda_matrix x;  /* [M, K], f32 or bf16 */
+    const void *weight; /* [N, K] of x's type, contiguous */
+    const void *bias;   /* [N] of out's type; nullable */
+    ink_activation activation;
+    ink_cuda_matrix out; /* [M, N], f32, or bf16 if x is */
+} ink_cuda_linear_problem;
+
+ink_status ink_cuda_linears_create(ink_cuda_linears **linears, ink_error *error);
+void ink_cuda_linears_destroy(ink_cuda_linears *linears); /* NULL is allowed */
+size_t ink_cuda_linears_bytes(const ink_cuda_linears *linears);
+
+/* Finds how to compute a problem: only its shape, types and alignment count. The first time for a shape,
+ * candidates are run on the problem's memory, and `out` is written. Waits for the stream. */
+ink_status ink_cuda_linear_find(ink_cuda_linears *linears, const ink_cuda_linear_problem *problem,
+                                cudaStream_t stream, const ink_cuda_linear **linear, ink_error *error);
+
+/* `lane` 0 or 1: which scratch memory; two products may run at the same time if their lanes differ. */
+ink_status ink_cuda_linear_run(ink_cuda_linears *linears, const ink_cuda_linear *linear,
+                               const ink_cuda_linear_problem *problem, int lane, cudaStream_t stream,
+                               ink_error *error);
+
+#endif

@@ -1,0 +1,109 @@
+/*
+ * What a program does once, before it runs: weights to the device, and a choice of how to compute products,
+ * attention and convolutions.
+ */
+#include "backend/cuda/program.h"
+
+#include <stdlib.h>
+
+static ink_status choose_linear(ink_cuda_program *p, int32_t i, ink_error *error) {
+    const ink_cuda_linear_problem problem = ink_cuda_linear_problem_of(p, &p->lowered.launches[i]);
+    return ink_cuda_linear_find(p->context->linears, &problem, p->context->stream, &p->choices[i].linear,
+                                error);
+}
+
+static ink_status choose_attention(ink_cuda_program *p, int32_t i, const ink_cuda_attention_plan *like,
+                                   ink_error *error) {
+    const ink_cuda_launch *l = &p->lowered.launches[i];
+    const ink_node *node = l->nodes[0];
+    ink_cuda_attention_problem problem = {.streams = node->params.attention.streams,
+                                          .heads = node->params.attention.heads,
+                                          .kv_heads = node->params.attention.kv_heads,
+                                          .head_dim = node->params.attention.head_dim,
+                                          .causal = node->params.attention.causal,
+                                          .scale = node->params.attention.scale,
+                                          .n_segments = node->params.attention.n_segments,
+                                          .segments = node->params.attention.segments};
+    for (int s = 0; s < problem.streams; s++) {
+        problem.q[s] = ink_cuda_matrix_of(p, &l->in[3 * s]);
+        problem.k[s] = ink_cuda_matrix_of(p, &l->in[3 * s + 1]);
+        problem.v[s] = ink_cuda_matrix_of(p, &l->in[3 * s + 2]);
+        problem.out[s] = ink_cuda_matrix_of(p, &l->out[s]);
+    }
+    return ink_cuda_attention_plan_create_like(&problem, like, p->context->stream, &p->choices[i].attention,
+                                               error);
+}
+
+static ink_status choose_conv(ink_cuda_program *p, int32_t i, const ink_cuda_conv_plan *like,
+                              ink_error *error) {
+    const ink_cuda_launch *l = &p->lowered.launches[i];
+    const ink_node *node = l->nodes[0];
+    const ink_shape in = ink_value_shape(p->graph, node->inputs[0]),
+                    out = ink_value_shape(p->graph, node->outputs[0]),
+                    weight = ink_value_shape(p->graph, node->inputs[1]);
+    const ink_cuda_conv_problem problem = {.x = ink_cuda_matrix_of(p, &l->in[0]),
+                                           .out = ink_cuda_matrix_of(p, &l->out[0]),
+                                           .height = in.dim[0],
+                                           .width = in.dim[1],
+                                           .out_height = out.dim[0],
+                                           .out_width = out.dim[1],
+                                           .kernel_y = weight.dim[weight.rank - 2],
+                                           .kernel_x = weight.dim[weight.rank - 1],
+                                           .weight = ink_cuda_address(p, &l->in[1]),
+                                           .weight_dtype = l->in[1].dtype,
+                                           .bias = ink_cuda_address(p, &l->in[2]),
+                                           .stride = node->params.conv.stride,
+                                           .upsample = node->params.conv.upsample,
+                                           .pad_top = node->params.conv.pad_top,
+                                           .pad_left = node->params.conv.pad_left,
+                                           .pad_bottom = node->params.conv.pad_bottom,
+                                           .pad_right = node->params.conv.pad_right};
+    return ink_cuda_conv_plan_create_like(&problem, like, p->context->stream, &p->choices[i].conv, error);
+}
+
+/* Choices are made in the order of the launches, before any runs: trying candidates overwrites results. */
+static ink_status choose_all(ink_cuda_program *p, ink_error *error) {
+    const ink_cuda_attention_plan *attention = NULL;
+    const ink_cuda_conv_plan *conv = NULL;
+    for (int32_t i = 0; i < p->lowered.n_launches; i++) {
+        switch (p->lowered.launches[i].op) {
+        case INK_OP_LINEAR:
+            INK_TRY(choose_linear(p, i, error));
+            break;
+        case INK_OP_ATTENTION:
+            INK_TRY(choose_attention(p, i, attention, error));
+            attention = p->choices[i].attention;
+            break;
+        case INK_OP_CONV2D:
+            INK_TRY(choose_conv(p, i, conv, error));
+            conv = p->choices[i].conv;
+            break;
+        default:
+            break;
+        }
+    }
+    return INK_OK;
+}
+
+ink_status ink_cuda_link(ink_cuda_program *p, ink_error *error) {
+    INK_TRY(ink_cuda_weights_load(p->context->weights, p->weights, (size_t)p->lowered.n_wanted, error));
+    const ink_status status = choose_all(p, error);
+    if (status != INK_OK) {
+        ink_cuda_unlink(p);
+        return status;
+    }
+    p->linked = true;
+    return INK_OK;
+}
+
+void ink_cuda_unlink(ink_cuda_program *p) {
+    (void)cudaStreamSynchronize(p->context->stream);
+    if (p->replay) (void)cudaGraphExecDestroy(p->replay);
+    p->replay = NULL;
+    for (int32_t i = 0; p->choices && i < p->lowered.n_launches; i++) {
+        ink_cuda_attention_plan_destroy(p->choices[i].attention);
+        ink_cuda_conv_plan_destroy(p->choices[i].conv);
+        p->choices[i] = (ink_cuda_choice){0};
+    }
+    p->linked = false;
+}

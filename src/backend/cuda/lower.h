@@ -1,0 +1,60 @@
+/*
+ * A graph as a flat list of launches, with a place for everything: the arena of activations, slots, weights.
+ */
+#ifndef INK_BACKEND_CUDA_LOWER_H
+#define INK_BACKEND_CUDA_LOWER_H
+
+#include "backend/cuda/analysis.h"
+#include "backend/cuda/weights.h"
+#include "graph/plan.h"
+
+typedef enum ink_cuda_where {
+    INK_CUDA_NOWHERE, /* an input that is absent */
+    INK_CUDA_IN_ARENA,
+    INK_CUDA_IN_SLOT,
+    INK_CUDA_IN_WEIGHT
+} ink_cuda_where;
+
+/* A matrix, and where it lies. */
+typedef struct ink_cuda_operand {
+    ink_cuda_where where;
+    int32_t index;  /* of the storage, the slot's value id, of the wanted weight */
+    int64_t offset; /* elements from there */
+    ink_dtype dtype;
+    int64_t rows, columns, stride;
+    int64_t per_step; /* not 0: it is the row of a step, and a table has so many elements for each */
+} ink_cuda_operand;
+
+enum { ink_cuda_max_in = 6, ink_cuda_max_out = 2, ink_cuda_max_nodes = 3 };
+
+/* Converts in[0] to the type of out[0]; not an operation of graphs. */
+#define INK_CUDA_CONVERT INK_OP_COUNT
+
+/* Inputs are those of the operation, in its order. Several operations in one launch:
+ *   linear              one product with the weights of all; out[0] holds the results side by side
+ *   head_norm_rotary    the second one's x and weight are in[3] and in[4], its result out[1]
+ *   gated_add           and layer_norm_modulate of the sum: that one's table is in[3], its row groups in[5];
+ *                       out[0] is the sum, in the place of x, and out[1] its norm
+ * Row groups are in[4], rows of gather_rows in[1]; scratch memory of stats is out[1]. */
+typedef struct ink_cuda_launch {
+    ink_op op;
+    int n_nodes;
+    const ink_node *nodes[ink_cuda_max_nodes];
+    ink_cuda_operand in[ink_cuda_max_in], out[ink_cuda_max_out];
+} ink_cuda_launch;
+
+typedef struct ink_cuda_lowered {
+    ink_cuda_launch *launches; /* [n_launches] */
+    int32_t n_launches, launches_cap;
+    ink_plan_storage *storages; /* [n_storages] */
+    int32_t n_storages, storages_cap;
+    ink_cuda_wanted *wanted; /* [n_wanted] */
+    int32_t n_wanted, wanted_cap;
+    size_t arena_bytes;
+} ink_cuda_lowered;
+
+ink_status ink_cuda_lower(const ink_graph *graph, const ink_cuda_rules *rules, ink_cuda_lowered *lowered,
+                          ink_error *error);
+void ink_cuda_lowered_free(ink_cuda_lowered *lowered);
+
+#endif

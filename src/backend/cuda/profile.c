@@ -1,0 +1,92 @@
+/*
+ * A run with a record of every launch: they start one by one, with an event between each and the next.
+ */
+#include "backend/cuda/program.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+/* What is read and written at least. Of tables only a row for each row group, or the rows asked for. */
+static double launch_bytes(const ink_cuda_launch *l) {
+    double bytes = 0;
+    for (int i = 0; i < ink_cuda_max_in; i++) {
+        const ink_cuda_operand *in = &l->in[i];
+        if (in->where == INK_CUDA_NOWHERE) continue;
+        const bool table = in->per_step > 0 || l->op == INK_OP_EMBED_ROWS || l->op == INK_OP_GATHER_ROWS ||
+                           l->op == INK_OP_SLICE_COLUMNS || l->op == INK_OP_STEP_ROW ||
+                           l->op == INK_OP_STORE_STEP;
+        const double elements = (double)in->rows * (double)in->columns,
+                     made = (double)l->out[0].rows * (double)l->out[0].columns;
+        bytes += (table && elements > made ? made : elements) * (double)ink_dtype_bytes(in->dtype);
+    }
+    for (int i = 0; i < ink_cuda_max_out; i++) {
+        if (l->op == INK_OP_STATS && i == 1) continue; /* scratch */
+        if (l->out[i].where != INK_CUDA_NOWHERE)
+            bytes +=
+                (double)l->out[i].rows * (double)l->out[i].columns * (double)ink_dtype_bytes(l->out[i].dtype);
+    }
+    return bytes;
+}
+
+static void tell(const ink_cuda_program *p, int32_t i, double begin, double seconds,
+                 const ink_profile *profile) {
+    const ink_cuda_launch *l = &p->lowered.launches[i];
+    char label[INK_LABEL_BYTES], kind[64];
+    snprintf(kind, sizeof kind, "%s", l->op == INK_CUDA_CONVERT ? "convert" : ink_op_name(l->op));
+    ink_launch launch = {.kind = kind,
+                         .label = ink_node_label(p->graph, l->nodes[0], label),
+                         .begin = begin,
+                         .seconds = seconds,
+                         .bytes = launch_bytes(l)};
+    for (int k = 0; k < l->n_nodes && l->op != INK_CUDA_CONVERT; k++) {
+        launch.flops += ink_node_flops(p->graph, l->nodes[k]);
+        const size_t used = strlen(kind);
+        if (l->nodes[k]->op != l->op)
+            snprintf(kind + used, sizeof kind - used, " + %s", ink_op_name(l->nodes[k]->op));
+    }
+    profile->on_launch(profile->user, &launch);
+}
+
+static ink_status run_timed(ink_cuda_program *p, int64_t step, cudaEvent_t *events, ink_error *error) {
+    cudaStream_t stream = p->context->stream;
+    INK_TRY(ink_cuda_check(ink_cuda_set_step(stream, p->step, step), "a run", error));
+    INK_TRY(ink_cuda_check(cudaEventRecord(events[0], stream), "a measurement", error));
+    for (int32_t i = 0; i < p->lowered.n_launches; i++) {
+        INK_TRY(ink_cuda_execute(p, i, stream, error));
+        INK_TRY(ink_cuda_check(cudaEventRecord(events[i + 1], stream), "a measurement", error));
+    }
+    INK_TRY(ink_cuda_note_end(p, error));
+    return ink_cuda_check(cudaStreamSynchronize(stream), "a run", error);
+}
+
+static ink_status run_and_tell(ink_cuda_program *p, int64_t step, const ink_profile *profile,
+                               cudaEvent_t *events, ink_error *error) {
+    const int32_t n = p->lowered.n_launches;
+    for (int32_t i = 0; i <= n; i++) {
+        INK_TRY(ink_cuda_check(cudaEventCreate(&events[i]), "an event", error));
+    }
+    INK_TRY(run_timed(p, step, events, error));
+    for (int32_t i = 0; i < n; i++) {
+        float begin = 0, end = 0;
+        INK_TRY(ink_cuda_check(cudaEventElapsedTime(&begin, events[0], events[i]), "a measurement", error));
+        INK_TRY(ink_cuda_check(cudaEventElapsedTime(&end, events[0], events[i + 1]), "a measurement", error));
+        tell(p, i, (double)begin / 1000, (double)(end - begin) / 1000, profile);
+    }
+    return INK_OK;
+}
+
+ink_status ink_cuda_program_profile(ink_program *base, int64_t step, const ink_run_control *control,
+                                    const ink_profile *profile, ink_error *error) {
+    ink_cuda_program *p = (ink_cuda_program *)base;
+    INK_TRY(ink_cuda_check_run(p, step, control, error));
+    if (!p->linked) INK_TRY(ink_cuda_link(p, error));
+    const int32_t n = p->lowered.n_launches;
+    cudaEvent_t *events = calloc((size_t)n + 1, sizeof(cudaEvent_t));
+    if (!events) return ink_fail_memory(error, "a measurement", ((size_t)n + 1) * sizeof(cudaEvent_t));
+    const ink_status status = run_and_tell(p, step, profile, events, error);
+    for (int32_t i = 0; i <= n; i++) {
+        if (events[i]) (void)cudaEventDestroy(events[i]);
+    }
+    free(events);
+    return status;
+}

@@ -1,0 +1,62 @@
+/*
+ * Inside of programs: lowered graphs that have a device to run on.
+ *
+ * At the first run weights are brought to the device, plans are made, and the launches are started one by
+ * one; from the second run on they are replayed as one CUDA graph. The number of the step lies on the device
+ * and is set before each.
+ */
+#ifndef INK_BACKEND_CUDA_PROGRAM_H
+#define INK_BACKEND_CUDA_PROGRAM_H
+
+#include "backend/cuda/context.h"
+#include "backend/cuda/kernels.h"
+#include "backend/cuda/lower.h"
+#include "backend/cuda/step.h"
+
+/* What a launch chose once. */
+typedef struct ink_cuda_choice {
+    const ink_cuda_linear *linear;      /* owned by the context */
+    ink_cuda_attention_plan *attention; /* owned */
+    ink_cuda_conv_plan *conv;           /* owned */
+} ink_cuda_choice;
+
+typedef struct ink_cuda_program {
+    ink_program base;
+    ink_cuda_context *context;
+    const ink_graph *graph;
+    ink_cuda_lowered lowered;
+    ink_cuda_weight **weights; /* [lowered.n_wanted] */
+    ink_cuda_choice *choices;  /* [lowered.n_launches] */
+    ink_cuda_buffer **bound;   /* [value id] of slots; NULL: not bound */
+    char *arena;
+    int64_t *step; /* on the device */
+    bool linked;   /* weights are there, and choices are made for what is bound */
+    cudaGraphExec_t replay;
+    int64_t runs, finished;
+    cudaEvent_t *ends; /* [ends_cap], of runs finished ... runs - 1, at run % ends_cap */
+    int64_t ends_cap;
+} ink_cuda_program;
+
+/* ---- link.c ---- */
+/* Loads weights and makes choices. All slots must be bound. */
+ink_status ink_cuda_link(ink_cuda_program *program, ink_error *error);
+/* Forgets choices and the replay; waits until the device is done with them. */
+void ink_cuda_unlink(ink_cuda_program *program);
+
+/* ---- execute.c ---- */
+void *ink_cuda_address(const ink_cuda_program *program, const ink_cuda_operand *operand);
+ink_cuda_matrix ink_cuda_matrix_of(const ink_cuda_program *program, const ink_cuda_operand *operand);
+ink_cuda_linear_problem ink_cuda_linear_problem_of(const ink_cuda_program *program,
+                                                   const ink_cuda_launch *launch);
+/* Starts launch i. */
+ink_status ink_cuda_execute(const ink_cuda_program *program, int32_t i, cudaStream_t stream,
+                            ink_error *error);
+
+/* ---- run.c ---- */
+/* What a run checks first. */
+ink_status ink_cuda_check_run(const ink_cuda_program *program, int64_t step, const ink_run_control *control,
+                              ink_error *error);
+/* Notes that the run that was started ends here. */
+ink_status ink_cuda_note_end(ink_cuda_program *program, ink_error *error);
+
+#endif

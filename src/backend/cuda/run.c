@@ -1,0 +1,118 @@
+/*
+ * Running a program: launches one by one the first time, replayed afterwards. Nothing here waits for the
+ * device, except the link before the first run.
+ */
+#include "backend/cuda/program.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+static ink_cuda_program *program_of(ink_program *program) {
+    return (ink_cuda_program *)program;
+}
+
+/* Every slot must be bound, and the step must exist in the tables that are read with it. */
+ink_status ink_cuda_check_run(const ink_cuda_program *p, int64_t step, const ink_run_control *control,
+                              ink_error *error) {
+    ink_value slot;
+    for (size_t i = 0; (slot = ink_graph_slot(p->graph, i)).id; i++) {
+        if (p->bound[slot.id]) continue;
+        return ink_fail(error, INK_ERROR_INTERNAL, "slot '%s' is not bound",
+                        ink_graph_value(p->graph, slot.id)->name);
+    }
+    for (int32_t n = 0; n < ink_graph_node_count(p->graph); n++) {
+        const ink_node *node = ink_graph_node(p->graph, n);
+        if (node->op != INK_OP_STEP_ROW && node->op != INK_OP_STORE_STEP) continue;
+        const int64_t steps = ink_graph_value(p->graph, node->inputs[0].id)->shape.dim[0];
+        if (step < 0 || step >= steps) {
+            return ink_fail(error, INK_ERROR_INTERNAL,
+                            "step %" PRId64 " does not exist: the table has %" PRId64, step, steps);
+        }
+    }
+    if (control && control->cancelled && control->cancelled(control->user))
+        return ink_fail(error, INK_ERROR_CANCELLED, "the run was cancelled");
+    return INK_OK;
+}
+
+static ink_status launch_all(const ink_cuda_program *p, ink_error *error) {
+    for (int32_t i = 0; i < p->lowered.n_launches; i++) {
+        INK_TRY(ink_cuda_execute(p, i, p->context->stream, error));
+    }
+    return INK_OK;
+}
+
+/* Records the launches as a graph that can be replayed. */
+static ink_status capture(ink_cuda_program *p, ink_error *error) {
+    cudaStream_t stream = p->context->stream;
+    const char *what = "the recording of a program";
+    INK_TRY(ink_cuda_check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), what, error));
+    const ink_status status = launch_all(p, error);
+    cudaGraph_t graph = NULL;
+    const cudaError_t code = cudaStreamEndCapture(stream, &graph);
+    ink_status ended = status;
+    if (status == INK_OK) ended = ink_cuda_check(code, what, error);
+    if (ended == INK_OK) ended = ink_cuda_check(cudaGraphInstantiate(&p->replay, graph, 0), what, error);
+    if (graph) (void)cudaGraphDestroy(graph);
+    if (ended != INK_OK) (void)cudaGetLastError();
+    return ended;
+}
+
+/* ---- which runs are finished ---- */
+
+int64_t ink_cuda_program_finished(ink_program *base) {
+    ink_cuda_program *p = program_of(base);
+    /* An error ends the waiting too: the next read tells of it. */
+    while (p->finished < p->runs && cudaEventQuery(p->ends[p->finished % p->ends_cap]) != cudaErrorNotReady) {
+        p->finished++;
+    }
+    return p->finished;
+}
+
+/* Room for one more event. */
+static ink_status grow_ends(ink_cuda_program *p, ink_error *error) {
+    if (p->runs - ink_cuda_program_finished(&p->base) < p->ends_cap) return INK_OK;
+    const int64_t cap = p->ends_cap ? 2 * p->ends_cap : 16;
+    cudaEvent_t *ends = calloc((size_t)cap, sizeof(cudaEvent_t));
+    if (!ends) return ink_fail_memory(error, "a run", (size_t)cap * sizeof(cudaEvent_t));
+    for (int64_t i = 0; i < p->ends_cap; i++) { /* each at its new place; the runs are consecutive */
+        const int64_t run = p->finished + i;
+        ends[run % cap] = p->ends[run % p->ends_cap];
+    }
+    free(p->ends);
+    p->ends = ends;
+    p->ends_cap = cap;
+    for (int64_t i = 0; i < cap; i++) {
+        if (!ends[i])
+            INK_TRY(ink_cuda_check(cudaEventCreateWithFlags(&ends[i], cudaEventDisableTiming), "an event",
+                                   error));
+    }
+    return INK_OK;
+}
+
+ink_status ink_cuda_note_end(ink_cuda_program *p, ink_error *error) {
+    INK_TRY(grow_ends(p, error));
+    INK_TRY(
+        ink_cuda_check(cudaEventRecord(p->ends[p->runs % p->ends_cap], p->context->stream), "a run", error));
+    p->runs++;
+    return INK_OK;
+}
+
+ink_status ink_cuda_program_run(ink_program *base, int64_t step, const ink_run_control *control,
+                                ink_error *error) {
+    ink_cuda_program *p = program_of(base);
+    INK_TRY(ink_cuda_check_run(p, step, control, error));
+    const bool first = !p->linked;
+    if (first) INK_TRY(ink_cuda_link(p, error));
+    if (!first && !p->replay) INK_TRY(capture(p, error));
+    INK_TRY(ink_cuda_check(ink_cuda_set_step(p->context->stream, p->step, step), "a run", error));
+    if (first)
+        INK_TRY(launch_all(p, error));
+    else
+        INK_TRY(ink_cuda_check(cudaGraphLaunch(p->replay, p->context->stream), "a run", error));
+    return ink_cuda_note_end(p, error);
+}
+
+ink_status ink_cuda_program_submit(ink_program *base, ink_error *error) {
+    (void)base, (void)error; /* the device works already */
+    return INK_OK;
+}
