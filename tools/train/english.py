@@ -167,8 +167,11 @@ class English:
             where = {"left": "on the left", "right": "on the right", "top": "at the top", "bottom": "at the bottom"}
             place = where.get(intent.corner, f"in the {intent.corner} corner")
             return f"{self.phrase(random, first)} {place}", True
-        if first.count == 1 and random.random() < 0.16:
+        chance = random.random()
+        if first.count == 1 and chance < 0.12:
             return random.choice(BARE_OPENINGS).format(self.styled(random, first)), False
+        if first.count == 1 and chance < 0.36:
+            return self.styled(random, first), False  # the first word has other tokens than after a space
         return self.phrase(random, first), True
 
     def background(self, random, intent, words):

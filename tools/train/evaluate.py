@@ -11,6 +11,7 @@ that size on that background; and, counted apart, if the classifier of classifie
 import argparse
 import concurrent.futures
 import dataclasses
+import itertools
 import json
 import pathlib
 import random
@@ -21,7 +22,7 @@ import nouns as noun_lists
 from captions import load_phrasings
 from english import NUMBERS, is_plural, plural, with_article
 from chinese import COLORS as CHINESE_COLORS, NUMBERS as CHINESE_NUMBERS, make_classifiers
-from intents import Chooser, Group, Intent, color_is_held_out, pair_is_held_out, scene_of
+from intents import GROUP_WEIGHTS, Chooser, Group, Intent, color_is_held_out, pair_is_held_out
 from scenes import BACKGROUNDS, CANVASES, STYLES
 
 SEED = 1
@@ -47,9 +48,14 @@ class Questions:
         self.nouns = noun_lists.load(data)
         self.index = {noun.en[0]: i for i, noun in enumerate(self.nouns)}
         self.chooser = Chooser(self.nouns)
+        self.weights = list(itertools.accumulate(GROUP_WEIGHTS.get(noun.group, 1.0) for noun in self.nouns))
         self.measure_words = make_classifiers(self.nouns)
         self.random = random.Random(2026)
         self.all = []
+
+    def emoji(self):
+        """Any picture; not as training draws them, so that questions stay the same when training changes."""
+        return self.random.choices(range(len(self.nouns)), cum_weights=self.weights)[0]
 
     def add(self, name, prompt, groups, canvas=0, allowed=None, **rest):
         intent = Intent(groups, **rest)
@@ -64,7 +70,7 @@ class Questions:
         """Pictures with `number` different things; the pairs held out only, or none of them."""
         for _ in range(pictures):
             while True:
-                things = [self.chooser.emoji(self.random) for _ in range(number)]
+                things = [self.emoji() for _ in range(number)]
                 pairs = [(a, b) for k, a in enumerate(things) for b in things[k + 1:]]
                 if all(a != b and pair_is_held_out(a, b) == held_out for a, b in pairs):
                     break
@@ -79,7 +85,7 @@ class Questions:
     def counts(self, per_count):
         for count in range(1, 7):
             for k in range(per_count):
-                i = self.chooser.emoji(self.random)
+                i = self.emoji()
                 if k % 3 == 2:
                     prompt = CHINESE_NUMBERS[count] + self.measure_words[i][0] + self.nouns[i].zh[0].lstrip("一")
                 else:
@@ -90,7 +96,7 @@ class Questions:
     def backgrounds(self, per_color):
         for color in BACKGROUNDS:
             for k in range(per_color):
-                i = self.chooser.emoji(self.random)
+                i = self.emoji()
                 if k % 3 == 2:
                     prompt = f"{self.nouns[i].zh[0]}，{CHINESE_COLORS[color]}背景"
                 else:
@@ -127,7 +133,7 @@ class Questions:
         for canvas in (1, 2, 3):
             label = "{}x{}".format(*CANVASES[canvas])
             for _ in range(number):
-                i = self.chooser.emoji(self.random)
+                i = self.emoji()
                 self.add(f"{label}, one thing", article(self.nouns[i].en[0]), [Group(i)], canvas)
             self.many(f"{label}, {4 if canvas == 3 else 2} things", 4 if canvas == 3 else 2, number, False, canvas)
 

@@ -60,7 +60,8 @@ class Chooser:
         self.weights = []
         total = 0.0
         for noun in nouns:
-            total += GROUP_WEIGHTS.get(noun.group, 1.0)
+            # What has several names is what people ask for.
+            total += GROUP_WEIGHTS.get(noun.group, 1.0) * (1.5 if len(noun.en) > 1 else 1.0)
             self.weights.append(total)
         names = {name.lower() for noun in nouns for name in noun.en + noun.keywords_en}
         # Colours that a thing may be asked in: not where "green apple" is a picture of its own.
@@ -105,7 +106,7 @@ class Chooser:
         elif kind < 0.61:
             intent = self.special(random)
         elif kind < 0.74:
-            count = random.choices((1, 2, 3, 4, 5, 6), (1, 2.5, 3, 3, 3.5, 3.5))[0]
+            count = random.choices((1, 2, 3, 4, 5, 6), (1, 2, 2.5, 2.5, 5, 5))[0]
             intent = Intent([self.group(random, self.emoji(random), count, 0.08)])
         elif kind < 0.89:
             relation = random.choices(("", "side", "stack"), (6, 2, 2))[0]
