@@ -151,8 +151,10 @@ void trial_fill(trial *t) {
             const place *p = &t->place[s][part];
             for (int64_t i = 0; i < t->rows[s] * p->columns; i++) {
                 if (!in_segment(t, s, i / p->columns)) continue;
+                const bool bad =
+                    t->not_finite && s == 0 && part != part_q && i / p->columns == t->not_finite_row;
                 trial_put(t->host + trial_offset(p, i / p->columns, i % p->columns), p->dtype,
-                          draw_normal(t));
+                          bad ? (double)NAN : draw_normal(t));
             }
         }
     }
@@ -256,12 +258,14 @@ bool trial_right(const trial *t, float *const reference[INK_MAX_STREAMS], double
         for (int64_t i = 0; i < t->rows[s] * t->heads; i++) {
             const bool inside = in_segment(t, s, i / t->heads);
             double error = 0, size = 0;
+            bool same = true; /* in what is not finite */
             for (int64_t c = i * d; c < (i + 1) * d; c++) {
                 const double want = reference[s][c];
-                error += (out[c] - want) * (out[c] - want);
-                size += want * want;
+                same = same && !isfinite(want) == !isfinite(out[c]);
+                error += isfinite(want) ? (out[c] - want) * (out[c] - want) : 0;
+                size += isfinite(want) ? want * want : 0;
             }
-            if (inside ? !(sqrt(error) <= tolerance * sqrt(size)) : !(error <= 0)) {
+            if (!same || (inside ? !(sqrt(error) <= tolerance * sqrt(size)) : !(error <= 0))) {
                 snprintf(message, message_bytes,
                          "stream %d row %lld head %lld%s: error %g of %g (%g, %g, ... for %g)", s,
                          (long long)(i / t->heads), (long long)(i % t->heads),

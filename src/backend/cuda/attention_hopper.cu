@@ -14,44 +14,21 @@
  *
  * ref: Shah et al., FlashAttention-3 (arXiv:2407.08608)
  */
-#include "backend/cuda/attention.h"
+#include "backend/cuda/attention_hopper.h"
 #include "backend/cuda/device.cuh"
 #include "backend/cuda/hopper.cuh"
 
-#include <stdlib.h>
-
 namespace {
 
-constexpr int head_dim = 128, slices = head_dim / hopper::slice_columns;
-constexpr int query_rows = 128, group_rows = 64, key_rows = 128, stages = 3;
+constexpr int head_dim = ink_hopper_head_dim, slices = head_dim / hopper::slice_columns;
+constexpr int query_rows = ink_hopper_rows, group_rows = 64, key_rows = ink_hopper_rows, stages = 3;
 constexpr int consumer_groups = query_rows / group_rows;
 constexpr int thread_count = (1 + consumer_groups) * hopper::group_threads;
-constexpr int consumer_warps = consumer_groups * hopper::group_threads / warp_size;
-constexpr int producer_registers = 24, consumer_registers = 240;
-constexpr int most_segments = 8, most_ranges = INK_MAX_STREAMS * most_segments; /* of one launch */
-constexpr float log2_e = 1.44269504088896340736f;
-
 /* Products of 16 along the sum. */
 constexpr int steps = head_dim / 16, key_steps = key_rows / 16;
 constexpr uint32_t query_slice_bytes = query_rows * hopper::slice_row_bytes;
 constexpr uint32_t key_slice_bytes = key_rows * hopper::slice_row_bytes;
 constexpr uint32_t query_bytes = slices * query_slice_bytes, key_bytes = slices * key_slice_bytes;
-
-/* Rows of one segment in one stream. */
-struct range {
-    CUtensorMap q, k, v; /* [2 * heads, rows, 64] */
-    ink_bf16 *out;       /* row 0 of the range */
-    int64_t out_stride;
-    int rows;
-};
-
-/* Kernels take up to 32 KB of parameters. */
-struct hopper_params {
-    range ranges[most_ranges];
-    const ink_cuda_attention_item *items;
-    int n_items, group; /* group: query heads per key head */
-    float scale;        /* with log2(e): weights are powers of 2 */
-};
 
 struct shared_memory {
     ink_bf16 q[slices][query_rows][hopper::slice_columns];
@@ -77,7 +54,7 @@ struct ring {
 /* The tiles of a segment's keys: those of the first range, then those of the second. */
 struct key_tiles {
     int first_range, first_rows, second_rows, first_tiles, count;
-    __device__ __forceinline__ key_tiles(const hopper_params &p, int any_range) {
+    __device__ __forceinline__ key_tiles(const ink_hopper_params &p, int any_range) {
         first_range = any_range / INK_MAX_STREAMS * INK_MAX_STREAMS;
         first_rows = p.ranges[first_range].rows;
         second_rows = p.ranges[first_range + 1].rows;
@@ -98,7 +75,7 @@ struct key_tiles {
 
 /* ---- loading ---- */
 
-__device__ __forceinline__ void produce(const hopper_params &p, shared_memory &s) {
+[[maybe_unused]] __device__ __forceinline__ void produce(const ink_hopper_params &p, shared_memory &s) {
     ring keys = {0, 1}, values = {0, 1};
     uint32_t q_parity = 1;
     for (int i = (int)blockIdx.x; i < p.n_items; i += (int)gridDim.x) {
@@ -247,9 +224,9 @@ __device__ __forceinline__ void transpose4(uint32_t (&x)[4]) {
 
 /* Divides by the totals and writes the rows that are there. A thread has two neighbouring columns of every
  * eight; four threads exchange theirs so that each writes eight. */
-__device__ __forceinline__ void store(const hopper_params &p, const ink_cuda_attention_item &item,
+__device__ __forceinline__ void store(const ink_hopper_params &p, const ink_cuda_attention_item &item,
                                       int group_row, const float (&out)[64], const row_state &rows) {
-    const range &to = p.ranges[item.range];
+    const ink_hopper_range &to = p.ranges[item.range];
     const int thread = (int)threadIdx.x % hopper::group_threads;
 #pragma unroll
     for (int h = 0; h < 2; h++) {
@@ -258,7 +235,8 @@ __device__ __forceinline__ void store(const hopper_params &p, const ink_cuda_att
         total += __shfl_xor_sync(0xFFFFFFFFu, total, 2);
         const float factor = 1 / total;
         const int row = group_row + thread / warp_size * 16 + thread % warp_size / 4 + 8 * h;
-        ink_bf16 *at = to.out + (item.row + row) * to.out_stride + item.head * head_dim + 8 * (thread % 4);
+        ink_bf16 *at = static_cast<ink_bf16 *>(to.out) + (item.row + row) * to.out_stride +
+                       item.head * head_dim + 8 * (thread % 4);
 #pragma unroll
         for (int i = 0; i < 4; i++) {
             uint32_t words[4];
@@ -283,7 +261,8 @@ __device__ __forceinline__ void give_turn(int group) {
     hopper::turn_arrive(2 - group, consumer_groups * hopper::group_threads);
 }
 
-__device__ __forceinline__ void consume(const hopper_params &p, shared_memory &s, int group) {
+[[maybe_unused]] __device__ __forceinline__ void consume(const ink_hopper_params &p, shared_memory &s,
+                                                         int group) {
     const uint64_t q = hopper::describe(&s.q[0][group * group_rows][0], 16);
     const uint64_t k = hopper::describe(s.k, 16), v = hopper::describe(s.v, key_slice_bytes);
     ring keys = {0, 0}, values = {0, 0};
@@ -347,13 +326,22 @@ __device__ __forceinline__ void consume(const hopper_params &p, shared_memory &s
     if (group == 0) await_turn(group); /* the other's last gift */
 }
 
-__global__ void __launch_bounds__(thread_count, 1) attention_hopper(const __grid_constant__ hopper_params p) {
+/* Not 0 in code for sm_90a; what is made for other devices lacks the instructions. */
+#if !defined(__CUDA_ARCH__) || defined(__CUDA_ARCH_FEAT_SM90_ALL)
+__device__ int has_instructions = 1;
+#else
+__device__ int has_instructions = 0;
+#endif
+
+__global__ void __launch_bounds__(thread_count, 1)
+    attention_hopper(const __grid_constant__ ink_hopper_params p) {
 #if !defined(__CUDA_ARCH__) || defined(__CUDA_ARCH_FEAT_SM90_ALL)
     extern __shared__ unsigned char unaligned[];
     unsigned char *aligned =
         unaligned + (shared_alignment - hopper::shared_address(unaligned) % shared_alignment);
     shared_memory &s = *reinterpret_cast<shared_memory *>(aligned);
     if (threadIdx.x == 0) {
+        const int consumer_warps = consumer_groups * hopper::group_threads / warp_size;
         hopper::barrier_init(&s.q_full, 1);
         hopper::barrier_init(&s.q_empty, consumer_warps);
         for (int i = 0; i < stages; i++) {
@@ -366,182 +354,40 @@ __global__ void __launch_bounds__(thread_count, 1) attention_hopper(const __grid
     }
     __syncthreads();
     if (threadIdx.x < hopper::group_threads) {
-        hopper::registers_decrease<producer_registers>();
+        hopper::registers_decrease<24>();
         if (threadIdx.x == 0) produce(p, s);
     } else {
-        hopper::registers_increase<consumer_registers>();
+        hopper::registers_increase<240>();
         consume(p, s, (int)threadIdx.x / hopper::group_threads - 1);
     }
 #endif
 }
 
-/* ---- on the host ---- */
-
-struct launch {
-    hopper_params params;
-    void *items; /* device */
-    int blocks;
-};
-
-struct hopper_state {
-    launch *launches;
-    size_t n_launches, bytes;
-};
-
-typedef CUresult (*encode_function)(CUtensorMap *, CUtensorMapDataType, cuuint32_t, void *,
-                                    const cuuint64_t *, const cuuint64_t *, const cuuint32_t *,
-                                    const cuuint32_t *, CUtensorMapInterleave, CUtensorMapSwizzle,
-                                    CUtensorMapL2promotion, CUtensorMapFloatOOBfill);
-
-ink_status find_encode(encode_function *encode, ink_error *error) {
-    cudaDriverEntryPointQueryResult result = cudaDriverEntryPointSymbolNotFound;
-    void *symbol = NULL;
-    const cudaError_t code = cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &symbol, 12000,
-                                                              cudaEnableDefault, &result);
-    if (code != cudaSuccess || result != cudaDriverEntryPointSuccess || !symbol) {
-        return ink_fail(error, INK_ERROR_UNSUPPORTED,
-                        "the driver is too old for the Hopper kernels: it lacks "
-                        "cuTensorMapEncodeTiled; install a driver for CUDA 12");
-    }
-    *encode = reinterpret_cast<encode_function>(symbol);
-    return INK_OK;
-}
-
-/* Rows [row, row + rows) as a tensor of 64-column slices, of which boxes have box_rows rows of a head. */
-ink_status encode_rows(encode_function encode, const ink_cuda_matrix *x, int64_t row, int64_t rows,
-                       int box_rows, CUtensorMap *map, ink_error *error) {
-    const cuuint64_t dims[] = {(cuuint64_t)hopper::slice_columns, (cuuint64_t)rows,
-                               (cuuint64_t)(x->columns / hopper::slice_columns)};
-    const cuuint64_t strides[] = {(cuuint64_t)x->stride * sizeof(ink_bf16),
-                                  (cuuint64_t)hopper::slice_row_bytes};
-    const cuuint32_t box[] = {(cuuint32_t)hopper::slice_columns, (cuuint32_t)box_rows, (cuuint32_t)slices};
-    const cuuint32_t steps_between[] = {1, 1, 1};
-    const CUresult result =
-        encode(map, CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, 3, ink_cuda_attention_row(x, row), dims, strides, box,
-               steps_between, CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
-               CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
-    if (result == CUDA_SUCCESS) return INK_OK;
-    return ink_fail(error, INK_ERROR_INTERNAL, "CUDA could not describe rows of attention: error %d",
-                    (int)result);
-}
-
-/* The segments [first, first + count) in one launch. */
-ink_status fill_launch(launch *made, const ink_cuda_attention_problem *problem, int64_t first, int64_t count,
-                       encode_function encode, ink_error *error) {
-    hopper_params *p = &made->params;
-    p->group = (int)(problem->heads / problem->kv_heads);
-    p->scale = problem->scale * log2_e;
-    for (int64_t i = 0; i < count * INK_MAX_STREAMS; i++) {
-        const int s = (int)(i % INK_MAX_STREAMS);
-        const ink_segment *segment = &problem->segments[first + i / INK_MAX_STREAMS];
-        const int64_t row = segment->begin[s], rows = segment->length[s];
-        range *to = &p->ranges[i];
-        if (rows == 0) continue;
-        to->rows = (int)rows;
-        to->out = static_cast<ink_bf16 *>(ink_cuda_attention_row(&problem->out[s], row));
-        to->out_stride = problem->out[s].stride;
-        INK_TRY(encode_rows(encode, &problem->q[s], row, rows, query_rows, &to->q, error));
-        INK_TRY(encode_rows(encode, &problem->k[s], row, rows, key_rows, &to->k, error));
-        INK_TRY(encode_rows(encode, &problem->v[s], row, rows, key_rows, &to->v, error));
-    }
-    return INK_OK;
-}
-
-ink_status make_launches(hopper_state *state, const ink_cuda_attention_problem *problem, int multiprocessors,
-                         cudaStream_t stream, ink_error *error) {
-    encode_function encode = NULL;
-    INK_TRY(find_encode(&encode, error));
-    for (size_t i = 0; i < state->n_launches; i++) {
-        launch *made = &state->launches[i];
-        const int64_t first = (int64_t)i * most_segments, left = problem->n_segments - first;
-        const int64_t count = left < most_segments ? left : most_segments;
-        ink_cuda_attention_item *items = NULL;
-        size_t n = 0;
-        INK_TRY(fill_launch(made, problem, first, count, encode, error));
-        INK_TRY(ink_cuda_attention_items(problem, first, count, query_rows, &items, &n, error));
-        const ink_status status =
-            ink_cuda_attention_upload(items, n * sizeof *items, stream, &made->items, error);
-        free(items);
-        if (status != INK_OK) return status;
-        made->params.items = static_cast<const ink_cuda_attention_item *>(made->items);
-        made->params.n_items = (int)n;
-        made->blocks = (int)n < multiprocessors ? (int)n : multiprocessors;
-        state->bytes += n * sizeof *items;
-    }
-    return INK_OK;
-}
-
 } // namespace
 
-static_assert(sizeof(hopper_params) <= 32764, "more than a kernel's parameters");
-static_assert(query_rows == key_rows, "tiles of queries and keys have the same box");
+static_assert(sizeof(ink_hopper_params) <= 32764, "more than a kernel's parameters");
+static_assert(hopper::slice_columns == ink_hopper_slice_columns, "maps have the slices of tiles");
 
-bool ink_cuda_attention_hopper_can(const ink_cuda_attention_problem *problem,
-                                   const ink_cuda_attention_device *device) {
-    bool can = device->major == 9 && device->minor == 0 && device->shared_bytes >= shared_bytes &&
-               !problem->causal && problem->head_dim == head_dim && problem->scale > 0;
-    for (int s = 0; s < problem->streams; s++) {
-        const ink_cuda_matrix *matrices[] = {&problem->q[s], &problem->k[s], &problem->v[s],
-                                             &problem->out[s]};
-        for (const ink_cuda_matrix *x : matrices) {
-            can = can && x->dtype == INK_BF16 && aligned(x->data, sizeof(ink_bf16)) &&
-                  x->stride % pack_size == 0;
-        }
-    }
-    return can;
+int ink_hopper_shared_bytes(void) {
+    return shared_bytes;
 }
 
-bool ink_cuda_attention_hopper_worth(const ink_cuda_attention_problem *problem) {
-    (void)problem;
-    return true;
+ink_status ink_hopper_prepare(ink_error *error) {
+    int compiled = 0;
+    const char *what = "attention's preparation";
+    INK_TRY(ink_cuda_attention_check(cudaMemcpyFromSymbol(&compiled, has_instructions, sizeof compiled), what,
+                                     error));
+    if (!compiled) {
+        return ink_fail(error, INK_ERROR_UNSUPPORTED,
+                        "the Hopper kernels are not in this build; compile for 90a");
+    }
+    return ink_cuda_attention_check(cudaFuncSetAttribute(reinterpret_cast<const void *>(attention_hopper),
+                                                         cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                                         shared_bytes),
+                                    what, error);
 }
 
-ink_status ink_cuda_attention_hopper_create(const ink_cuda_attention_problem *problem,
-                                            const ink_cuda_attention_device *device, const void *like,
-                                            cudaStream_t stream, void **out, ink_error *error) {
-    (void)like;
-    *out = NULL;
-    const size_t n = (size_t)divide_up(problem->n_segments, most_segments);
-    hopper_state *state = static_cast<hopper_state *>(calloc(1, sizeof(hopper_state)));
-    launch *launches = static_cast<launch *>(aligned_alloc(alignof(launch), (n + !n) * sizeof(launch)));
-    if (!state || !launches) {
-        free(state), free(launches);
-        return ink_fail_memory(error, "an attention plan", sizeof *state + n * sizeof *launches);
-    }
-    memset(launches, 0, (n + !n) * sizeof *launches);
-    state->launches = launches;
-    state->n_launches = n;
-    ink_status status = ink_cuda_attention_check(
-        cudaFuncSetAttribute(reinterpret_cast<const void *>(attention_hopper),
-                             cudaFuncAttributeMaxDynamicSharedMemorySize, shared_bytes),
-        "attention's preparation", error);
-    if (status == INK_OK) status = make_launches(state, problem, device->multiprocessors, stream, error);
-    if (status != INK_OK) {
-        ink_cuda_attention_hopper_destroy(state);
-        return status;
-    }
-    *out = state;
-    return INK_OK;
-}
-
-ink_status ink_cuda_attention_hopper_run(void *opaque, cudaStream_t stream, ink_error *error) {
-    const hopper_state *state = static_cast<const hopper_state *>(opaque);
-    for (size_t i = 0; i < state->n_launches; i++) {
-        const launch *l = &state->launches[i];
-        attention_hopper<<<(unsigned)l->blocks, thread_count, shared_bytes, stream>>>(l->params);
-    }
-    return ink_cuda_attention_check(cudaGetLastError(), "attention", error);
-}
-
-size_t ink_cuda_attention_hopper_bytes(const void *state) {
-    return static_cast<const hopper_state *>(state)->bytes;
-}
-
-void ink_cuda_attention_hopper_destroy(void *opaque) {
-    hopper_state *state = static_cast<hopper_state *>(opaque);
-    for (size_t i = 0; i < state->n_launches; i++) {
-        (void)cudaFree(state->launches[i].items);
-    }
-    free(state->launches);
-    free(state);
+cudaError_t ink_hopper_launch(cudaStream_t stream, int blocks, const ink_hopper_params *params) {
+    attention_hopper<<<(unsigned)blocks, thread_count, shared_bytes, stream>>>(*params);
+    return cudaGetLastError();
 }
