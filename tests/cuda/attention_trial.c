@@ -14,47 +14,47 @@
 
 /* ---- drawing ---- */
 
-uint64_t draw(trial *t) {
+uint64_t trial_bits(trial *t) {
     uint64_t z = t->random += 0x9E3779B97F4A7C15u;
     z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
     z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
     return z ^ (z >> 31);
 }
 
-int64_t draw_int(trial *t, int64_t low, int64_t high) {
-    return low + (int64_t)(draw(t) % (uint64_t)(high - low + 1));
+int64_t trial_int(trial *t, int64_t low, int64_t high) {
+    return low + (int64_t)(trial_bits(t) % (uint64_t)(high - low + 1));
 }
 
-bool one_in(trial *t, int n) {
-    return draw_int(t, 1, n) == 1;
+bool trial_one_in(trial *t, int n) {
+    return trial_int(t, 1, n) == 1;
 }
 
 /* Small lengths, and neighbours of multiples of 64, are likely. */
 static int64_t draw_length(trial *t, int64_t most) {
-    int64_t length = draw_int(t, 1, most);
-    if (one_in(t, 3)) length = draw_int(t, 1, 8);
-    if (one_in(t, 2)) length = 64 * draw_int(t, 1, 5) + draw_int(t, -1, 1);
+    int64_t length = trial_int(t, 1, most);
+    if (trial_one_in(t, 3)) length = trial_int(t, 1, 8);
+    if (trial_one_in(t, 2)) length = 64 * trial_int(t, 1, 5) + trial_int(t, -1, 1);
     return length < most ? length : most;
 }
 
 static double draw_normal(trial *t) {
     double sum = -6;
     for (int i = 0; i < 12; i++) {
-        sum += (double)(draw(t) >> 11) * 0x1p-53;
+        sum += (double)(trial_bits(t) >> 11) * 0x1p-53;
     }
     return sum;
 }
 
-void draw_segments(trial *t, int64_t most, int64_t longest, bool gaps) {
-    t->n_segments = draw_int(t, 1, most);
-    const bool equal = one_in(t, 3);
+void trial_segments(trial *t, int64_t most, int64_t longest, bool gaps) {
+    t->n_segments = trial_int(t, 1, most);
+    const bool equal = trial_one_in(t, 3);
     t->rows[0] = t->rows[1] = 0;
     for (int64_t i = 0; i < t->n_segments; i++) {
         ink_segment *segment = &t->segments[i];
         *segment = (ink_segment){{0}, {0}};
-        const int64_t empty = t->streams == 2 && one_in(t, 6) ? draw_int(t, 0, 1) : -1;
+        const int64_t empty = t->streams == 2 && trial_one_in(t, 6) ? trial_int(t, 0, 1) : -1;
         for (int s = 0; s < t->streams; s++) {
-            if (gaps) t->rows[s] += draw_int(t, 0, 3);
+            if (gaps) t->rows[s] += trial_int(t, 0, 3);
             segment->begin[s] = t->rows[s];
             segment->length[s] = s == empty ? 0 : draw_length(t, s == 0 && t->streams == 2 ? 150 : longest);
             if (equal && i > 0) segment->length[s] = t->segments[0].length[s];
@@ -62,7 +62,7 @@ void draw_segments(trial *t, int64_t most, int64_t longest, bool gaps) {
         }
     }
     for (int s = 0; s < t->streams; s++) {
-        if (gaps) t->rows[s] += draw_int(t, 0, 3);
+        if (gaps) t->rows[s] += trial_int(t, 0, 3);
         if (t->rows[s] == 0) t->rows[s] = 1;
     }
 }
@@ -78,7 +78,7 @@ static size_t reserve(trial *t, int64_t rows, int64_t stride, ink_dtype dtype, b
 }
 
 static int64_t stride_of(trial *t, int64_t columns) {
-    return t->odd ? columns + draw_int(t, 1, 3) : columns + 8 * draw_int(t, 0, 2);
+    return t->odd ? columns + trial_int(t, 1, 3) : columns + 8 * trial_int(t, 0, 2);
 }
 
 static void lay_out(trial *t) {

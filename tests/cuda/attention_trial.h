@@ -44,12 +44,12 @@ typedef struct trial {
     unsigned char *host, *result; /* before, and after the run */
 } trial;
 
-uint64_t draw(trial *t);
+uint64_t trial_bits(trial *t);
 /* Both ends belong to the range. */
-int64_t draw_int(trial *t, int64_t low, int64_t high);
-bool one_in(trial *t, int n);
+int64_t trial_int(trial *t, int64_t low, int64_t high);
+bool trial_one_in(trial *t, int n);
 /* Segments in order, and the number of rows of each stream; `gaps`: there are rows in no segment. */
-void draw_segments(trial *t, int64_t most, int64_t longest, bool gaps);
+void trial_segments(trial *t, int64_t most, int64_t longest, bool gaps);
 
 /* Decides where matrices lie, then allocates and fills; `trial_release` frees. */
 void trial_fill(trial *t);

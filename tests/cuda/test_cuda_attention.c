@@ -124,20 +124,20 @@ static void test_anything(void **state) {
     int done[8] = {0};
     for (uint64_t seed = 1; seed <= 40; seed++) {
         trial t = {.random = seed};
-        t.streams = (int)draw_int(&t, 1, 2);
-        t.kv_heads = draw_int(&t, 1, 3);
-        t.heads = t.kv_heads * draw_int(&t, 1, 3);
-        t.head_dim = one_in(&t, 2) ? draw_int(&t, 1, 256) : 16 * draw_int(&t, 1, 8);
-        t.causal = t.streams == 1 && one_in(&t, 2);
-        t.scale = one_in(&t, 3) ? 0.3f : (float)(1 / sqrt((double)t.head_dim));
-        t.odd = one_in(&t, 3);
-        t.layout = (layout)draw_int(&t, 0, LAYOUT_COUNT - 1);
-        const bool mixed = one_in(&t, 3);
-        const ink_dtype dtype = one_in(&t, 2) ? INK_F32 : INK_BF16;
+        t.streams = (int)trial_int(&t, 1, 2);
+        t.kv_heads = trial_int(&t, 1, 3);
+        t.heads = t.kv_heads * trial_int(&t, 1, 3);
+        t.head_dim = trial_one_in(&t, 2) ? trial_int(&t, 1, 256) : 16 * trial_int(&t, 1, 8);
+        t.causal = t.streams == 1 && trial_one_in(&t, 2);
+        t.scale = trial_one_in(&t, 3) ? 0.3f : (float)(1 / sqrt((double)t.head_dim));
+        t.odd = trial_one_in(&t, 3);
+        t.layout = (layout)trial_int(&t, 0, LAYOUT_COUNT - 1);
+        const bool mixed = trial_one_in(&t, 3);
+        const ink_dtype dtype = trial_one_in(&t, 2) ? INK_F32 : INK_BF16;
         for (int part = 0; part < part_count; part++) {
-            t.dtype[part] = !mixed ? dtype : one_in(&t, 2) ? INK_F32 : INK_BF16;
+            t.dtype[part] = !mixed ? dtype : trial_one_in(&t, 2) ? INK_F32 : INK_BF16;
         }
-        draw_segments(&t, few_segments, one_in(&t, 8) ? 300 : 70, one_in(&t, 3));
+        trial_segments(&t, few_segments, trial_one_in(&t, 8) ? 300 : 70, trial_one_in(&t, 3));
         check_all(&t, seed, done);
     }
     tell("anything", done);
@@ -150,17 +150,18 @@ static void test_transformer(void **state) {
     int done[8] = {0};
     for (uint64_t seed = 1; seed <= 24; seed++) {
         trial t = {.random = 1000 + seed};
-        t.streams = (int)draw_int(&t, 1, 2);
-        t.kv_heads = draw_int(&t, 1, 3);
-        t.heads = one_in(&t, 4) ? 2 * t.kv_heads : t.kv_heads;
-        t.head_dim = one_in(&t, 4) ? 32 * draw_int(&t, 2, 3) : 128;
-        t.scale = one_in(&t, 3) ? 0.3f : (float)(1 / sqrt((double)t.head_dim));
-        t.layout = (layout)draw_int(&t, 0, LAYOUT_COUNT - 1);
+        t.streams = (int)trial_int(&t, 1, 2);
+        t.kv_heads = trial_int(&t, 1, 3);
+        t.heads = trial_one_in(&t, 4) ? 2 * t.kv_heads : t.kv_heads;
+        t.head_dim = trial_one_in(&t, 4) ? 32 * trial_int(&t, 2, 3) : 128;
+        t.scale = trial_one_in(&t, 3) ? 0.3f : (float)(1 / sqrt((double)t.head_dim));
+        t.layout = (layout)trial_int(&t, 0, LAYOUT_COUNT - 1);
         for (int part = 0; part < part_count; part++) {
             t.dtype[part] = INK_BF16;
         }
         const bool joined = t.layout == LAYOUT_TEXT_FIRST || t.layout == LAYOUT_IMAGE_FIRST;
-        draw_segments(&t, joined ? 1 : few_segments, one_in(&t, 4) ? 700 : 300, !joined && one_in(&t, 3));
+        trial_segments(&t, joined ? 1 : few_segments, trial_one_in(&t, 4) ? 700 : 300,
+                       !joined && trial_one_in(&t, 3));
         check_all(&t, seed, done);
     }
     tell("transformer", done);
