@@ -44,6 +44,7 @@ static void draw_picture(const char *folder, outcome *out) {
     ink_model_options_init(&options);
     options.path = folder;
     options.threads = 1;
+    options.backend = "cpu"; /* no search for a device: the loader of libraries counts on its own */
     ink_request request;
     ink_request_init(&request);
     request.prompt = "a cat";
@@ -77,6 +78,7 @@ static void measure(const char *folder, outcome *out) {
     ink_model_options_init(&options);
     options.path = folder;
     options.threads = 1;
+    options.backend = "cpu";
     ink_bench_options bench;
     ink_bench_options_init(&bench);
     bench.parts = INK_BENCH_ALL & ~(unsigned)INK_BENCH_ROOF;
