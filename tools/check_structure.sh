@@ -73,13 +73,13 @@ check_includes() {
 check_backends_stay_inside() {
     for backend in $backends; do
         # Outside, a backend is its one header and the functions of that; those only in backend.c and in tests.
-        # tests/<backend> are inside.
+        # tests/<backend> and bench/<backend> are inside; the reference's kernels are the oracle of tests.
         grep -vE "^src/backend/($backend/|backend\.c$)" "$findings.files" | xargs grep -nE "ink_${backend}_|INK_$(
             echo "$backend" | tr '[:lower:]' '[:upper:]')_" /dev/null |
             sed "s/^\([^:]*:[0-9]*\):.*/\1: names the backend '$backend' outside of its folder/"
         # shellcheck disable=SC2086  # a list of files
         grep -nE "# *include *[\"<]backend/$backend/" $others /dev/null | grep -v "backend/$backend/$backend\.h[\">]" |
-            grep -v "^tests/$backend/" |
+            grep -vE "^(tests|bench)/$backend/" | grep -v "^tests/.*backend/reference/kernels\.h" |
             sed "s/^\([^:]*:[0-9]*\):.*/\1: includes a private header of the backend '$backend'/"
     done
     grep -v '^src/backend/[^/]*/' "$findings.files" |
