@@ -6,24 +6,26 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* What is read and written at least. Of tables only a row for each row group, or the rows asked for. */
+static double operand_bytes(const ink_cuda_operand *o) {
+    if (o->where == INK_CUDA_NOWHERE) return 0;
+    return (double)o->rows * (double)o->columns * (double)ink_dtype_bytes(o->dtype);
+}
+
+static bool reads_parts(ink_op op) {
+    return op == INK_OP_EMBED_ROWS || op == INK_OP_GATHER_ROWS || op == INK_OP_SLICE_COLUMNS ||
+           op == INK_OP_STEP_ROW;
+}
+
+/* What is read and written at least. Of tables only as much as the result has elements. */
 static double launch_bytes(const ink_cuda_launch *l) {
-    double bytes = 0;
+    if (l->op == INK_OP_STORE_STEP) return 2 * operand_bytes(&l->in[1]);
+    double bytes = operand_bytes(&l->out[0]);
+    if (l->op != INK_OP_STATS) bytes += operand_bytes(&l->out[1]); /* of stats it is scratch */
     for (int i = 0; i < ink_cuda_max_in; i++) {
         const ink_cuda_operand *in = &l->in[i];
-        if (in->where == INK_CUDA_NOWHERE) continue;
-        const bool table = in->per_step > 0 || l->op == INK_OP_EMBED_ROWS || l->op == INK_OP_GATHER_ROWS ||
-                           l->op == INK_OP_SLICE_COLUMNS || l->op == INK_OP_STEP_ROW ||
-                           l->op == INK_OP_STORE_STEP;
-        const double elements = (double)in->rows * (double)in->columns,
-                     made = (double)l->out[0].rows * (double)l->out[0].columns;
-        bytes += (table && elements > made ? made : elements) * (double)ink_dtype_bytes(in->dtype);
-    }
-    for (int i = 0; i < ink_cuda_max_out; i++) {
-        if (l->op == INK_OP_STATS && i == 1) continue; /* scratch */
-        if (l->out[i].where != INK_CUDA_NOWHERE)
-            bytes +=
-                (double)l->out[i].rows * (double)l->out[i].columns * (double)ink_dtype_bytes(l->out[i].dtype);
+        const double all = operand_bytes(in), made = (double)l->out[0].rows * (double)l->out[0].columns *
+                                                     (double)ink_dtype_bytes(in->dtype);
+        bytes += (in->per_step > 0 || reads_parts(l->op)) && all > made ? made : all;
     }
     return bytes;
 }

@@ -2,8 +2,8 @@
  * Makes kernels of a backend that has none: each runs its operation as a program of one node, with slots for
  * what it reads and writes. The harness of tests/kernels then tests the backend as it tests host kernels.
  */
-#ifndef INK_TESTS_MLX_PROGRAM_KERNELS_H
-#define INK_TESTS_MLX_PROGRAM_KERNELS_H
+#ifndef INK_TESTS_KERNELS_PROGRAM_KERNELS_H
+#define INK_TESTS_KERNELS_PROGRAM_KERNELS_H
 
 #include "backend/host/host.h"
 
