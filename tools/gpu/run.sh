@@ -1,0 +1,109 @@
+#!/bin/sh
+# Everything that needs a device, in one call: tests, golden tensors, compute-sanitizer, benchmarks. Takes the
+# programs that tools/gpu/pack.sh put into .gpu. Prints a line for each step and writes the logs to $OUT.
+#
+# usage: tools/gpu/run.sh [STEP...]     STEP: tests verify sanitize bench (default: all of them)
+#   OUT          folder for logs (default: a new one under /tmp)
+#   SIZES        of the benchmark ("512x512 1024x1024 1328x1328")
+#   BENCH        more options for inkstone bench
+#   TIME_LIMIT   seconds that a single program may take (240)
+set -u
+
+root=$(CDPATH='' cd -- "$(dirname -- "$0")/../.." && pwd)
+cd "$root" || exit 1
+steps=${*:-tests verify sanitize bench}
+out=${OUT:-$(mktemp -d)}
+limit=${TIME_LIMIT:-240}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+mkdir -p "$out"
+failures=0
+
+tar -C "$work" -xzf .gpu/inkstone.tar.gz || exit 1
+bin=$work/inkstone
+
+# cuBLASLt and cuDNN, wherever a Python package or the toolkit put them; those of one place go together.
+folders=$bin/lib
+for name in libcudnn.so.9 libcublasLt.so.13; do
+    for base in /opt /usr/local /usr/lib /root; do
+        found=$(find "$base" -name "$name" 2>/dev/null | head -n 1)
+        [ -n "$found" ] && folders=$folders:$(dirname "$found") && break
+    done
+done
+LD_LIBRARY_PATH=$folders${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+export LD_LIBRARY_PATH
+
+# step NAME COMMAND...: one program, its log in $out/NAME.log; its last lines are shown if it fails.
+step() {
+    name=$1
+    shift
+    begin=$(date +%s)
+    timeout "$limit" "$@" >"$out/$name.log" 2>&1
+    code=$?
+    seconds=$(($(date +%s) - begin))
+    case $code in
+    0) printf '%-40s ok      %4d s\n' "$name" "$seconds" ;;
+    77) printf '%-40s skipped %4d s  %s\n' "$name" "$seconds" "$(tail -n 1 "$out/$name.log")" ;;
+    *)
+        printf '%-40s FAILED  %4d s  (exit %d)\n' "$name" "$seconds" "$code"
+        grep -E 'ERROR|error|FAILED|Failure|fail' "$out/$name.log" | head -n 12 | cut -c 1-300
+        tail -n 4 "$out/$name.log" | cut -c 1-300
+        failures=$((failures + 1))
+        ;;
+    esac
+}
+
+run_tests() {
+    for test in "$bin"/tests/test_*; do
+        step "$(basename "$test")" "$test"
+    done
+}
+
+models='tests/golden/tiny-random tests/golden/tiny-odd models/emoji'
+golden_of() {
+    case $1 in models/emoji) echo tests/golden/emoji.safetensors ;; *) echo "$1/golden.safetensors" ;; esac
+}
+
+run_verify() {
+    for model in $models; do
+        for precision in f32 bf16; do
+            tolerance=1e-4
+            [ $precision = bf16 ] && tolerance=2e-2
+            step "verify-$(basename "$model")-$precision" "$bin/inkstone" verify --model "$model" \
+                --golden "$(golden_of "$model")" --backend cuda --precision $precision --tolerance $tolerance
+            tail -n 2 "$out/verify-$(basename "$model")-$precision.log" | cut -c 1-160
+        done
+    done
+    step draw "$bin/inkstone" generate -m models/emoji -p 'a cat face' --seed 1 --backend cuda -o "$out/cat.png"
+}
+
+run_sanitize() {
+    command -v compute-sanitizer >/dev/null || { echo 'compute-sanitizer is not here'; return; }
+    for tool in memcheck racecheck; do
+        step "$tool" compute-sanitizer --tool $tool --error-exitcode 9 --print-limit 20 "$bin/inkstone" generate \
+            -m tests/golden/tiny-random -p 'a cat' --steps 2 --size 64x64 --backend cuda -o "$work/a.png"
+    done
+}
+
+run_bench() {
+    for size in ${SIZES:-512x512 1024x1024 1328x1328}; do
+        # shellcheck disable=SC2086  # a list of options
+        step "bench-$size" "$bin/inkstone" bench -m models/qwen-image --synthetic --backend cuda --size "$size" \
+            ${BENCH:-}
+        cat "$out/bench-$size.log"
+    done
+}
+
+nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader 2>/dev/null
+"$bin/inkstone" --version
+for wanted in $steps; do
+    case $wanted in
+    tests | verify | sanitize | bench) "run_$wanted" ;;
+    *)
+        echo "there is no step '$wanted'" >&2
+        failures=$((failures + 1))
+        ;;
+    esac
+done
+echo "$failures failures; logs in $out"
+[ "$failures" -eq 0 ]
