@@ -58,7 +58,7 @@ static void *open_in(const char *folder, const char *between, const char *file, 
 }
 
 static void *open_somewhere(const char *file, ink_error *error) {
-    static const char *const between[] = {"", "/../lib", "/../" INK_PLUGIN_LIBDIR};
+    static const char *const between[] = {"", "/../lib", ("/../" INK_PLUGIN_LIBDIR)};
     char folders[2][path_bytes];
     const bool known[2] = {own_folder(folders[0]), program_folder(folders[1])};
     for (size_t f = 0; f < 2; f++) {

@@ -8,8 +8,8 @@
 
 enum { oldest_compute_capability = 8 }; /* bf16 matrix units */
 
-static ink_cuda_context *context_of(const ink_backend *backend) {
-    return (ink_cuda_context *)(uintptr_t)backend;
+static ink_cuda_context *context_of(ink_backend *backend) {
+    return (ink_cuda_context *)backend;
 }
 
 /* ---- buffers ---- */
@@ -116,7 +116,7 @@ static void backend_destroy(ink_backend *backend) {
 }
 
 static const char *backend_describe(const ink_backend *backend) {
-    return context_of(backend)->description;
+    return ((const ink_cuda_context *)backend)->description;
 }
 
 static const ink_backend_api api = {
