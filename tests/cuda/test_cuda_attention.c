@@ -128,6 +128,7 @@ static void test_anything(void **state) {
         t.kv_heads = trial_int(&t, 1, 3);
         t.heads = t.kv_heads * trial_int(&t, 1, 3);
         t.head_dim = trial_one_in(&t, 2) ? trial_int(&t, 1, 256) : 16 * trial_int(&t, 1, 8);
+        if (trial_one_in(&t, 8)) t.head_dim = 8 * trial_int(&t, 33, 64);
         t.causal = t.streams == 1 && trial_one_in(&t, 2);
         t.scale = trial_one_in(&t, 3) ? 0.3f : (float)(1 / sqrt((double)t.head_dim));
         t.odd = trial_one_in(&t, 3);
@@ -190,6 +191,26 @@ static void test_edges(void **state) {
         }
     }
     tell("edges", done);
+}
+
+/* The autoencoder's: one wide head. */
+static void test_wide(void **state) {
+    (void)state;
+    need_device();
+    static const int64_t dims[] = {96, 192, 384, 512};
+    int done[8] = {0};
+    for (size_t i = 0; i < sizeof dims / sizeof dims[0]; i++) {
+        trial t = {.random = 5000 + i, .streams = 1, .heads = 1, .kv_heads = 1, .head_dim = dims[i]};
+        t.scale = (float)(1 / sqrt((double)t.head_dim));
+        t.n_segments = 1;
+        t.rows[0] = 333;
+        t.segments[0] = (ink_segment){{0}, {t.rows[0]}};
+        for (int part = 0; part < part_count; part++) {
+            t.dtype[part] = INK_BF16;
+        }
+        check_all(&t, 5000 + i, done);
+    }
+    tell("wide", done);
 }
 
 /* Many segments: more than one launch takes. */
@@ -295,8 +316,10 @@ static void test_checks(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_checks), cmocka_unit_test(test_anything), cmocka_unit_test(test_transformer),
-        cmocka_unit_test(test_edges),  cmocka_unit_test(test_segments), cmocka_unit_test(test_not_finite),
+        cmocka_unit_test(test_checks),      cmocka_unit_test(test_anything),
+        cmocka_unit_test(test_transformer), cmocka_unit_test(test_edges),
+        cmocka_unit_test(test_wide),        cmocka_unit_test(test_segments),
+        cmocka_unit_test(test_not_finite),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -15,7 +15,7 @@
 extern "C" {
 #endif
 
-#define INK_CUDA_ATTENTION_MAX_HEAD_DIM 256
+#define INK_CUDA_ATTENTION_MAX_HEAD_DIM 512
 
 typedef struct ink_cuda_attention_device {
     int major, minor; /* compute capability */
@@ -125,6 +125,17 @@ ink_status ink_cuda_attention_hopper_create(const ink_cuda_attention_problem *,
 ink_status ink_cuda_attention_hopper_run(void *state, cudaStream_t, ink_error *);
 size_t ink_cuda_attention_hopper_bytes(const void *state);
 void ink_cuda_attention_hopper_destroy(void *state);
+
+/* Tensor cores of any device since Ampere: q, k and v bf16, head_dim a multiple of 8 up to 512, not causal.
+ */
+bool ink_cuda_attention_mma_can(const ink_cuda_attention_problem *, const ink_cuda_attention_device *);
+bool ink_cuda_attention_mma_worth(const ink_cuda_attention_problem *);
+ink_status ink_cuda_attention_mma_create(const ink_cuda_attention_problem *,
+                                         const ink_cuda_attention_device *, const void *like, cudaStream_t,
+                                         void **state, ink_error *);
+ink_status ink_cuda_attention_mma_run(void *state, cudaStream_t, ink_error *);
+size_t ink_cuda_attention_mma_bytes(const void *state);
+void ink_cuda_attention_mma_destroy(void *state);
 
 #ifdef __cplusplus
 }

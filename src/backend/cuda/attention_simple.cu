@@ -1,5 +1,5 @@
 /*
- * Attention for everything: any head_dim up to 256, f32 and bf16 mixed, grouped heads, causal or not,
+ * Attention for everything: any head_dim up to 512, f32 and bf16 mixed, grouped heads, causal or not,
  * segments over two streams. The definition in f32 on the ordinary arithmetic units: the fallback, and what
  * small models and checks in f32 use.
  *
@@ -322,7 +322,8 @@ int choose_kernel(simple_state *state, int64_t head_dim, bool narrow) {
     if (head_dim <= 32) return narrow ? choose<1, 4, 32>(state) : choose<4, 4, 32>(state);
     if (head_dim <= 64) return narrow ? choose<1, 4, 64>(state) : choose<4, 4, 64>(state);
     if (head_dim <= 128) return narrow ? choose<1, 4, 128>(state) : choose<4, 4, 128>(state);
-    return narrow ? choose<1, 2, 256>(state) : choose<2, 2, 256>(state);
+    if (head_dim <= 256) return narrow ? choose<1, 2, 256>(state) : choose<2, 2, 256>(state);
+    return narrow ? choose<1, 1, 512>(state) : choose<2, 2, 512>(state);
 }
 
 operand operand_of(const ink_cuda_matrix &x) {
@@ -394,7 +395,10 @@ ink_status ink_cuda_attention_simple_create(const ink_cuda_attention_problem *pr
     state->heads = problem->heads;
     const bool narrow =
         divide_up(total_rows(problem), 4 * grid_side) * problem->heads < device->multiprocessors;
-    const int rows_per_tile = choose_kernel(state, problem->head_dim, narrow);
+    int rows_per_tile = choose_kernel(state, problem->head_dim, narrow);
+    if (state->shared_bytes > device->shared_bytes) {
+        rows_per_tile = choose_kernel(state, problem->head_dim, true);
+    }
     ink_status status = ink_cuda_attention_check(
         cudaFuncSetAttribute(reinterpret_cast<const void *>(state->kernel),
                              cudaFuncAttributeMaxDynamicSharedMemorySize, state->shared_bytes),
