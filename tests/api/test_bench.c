@@ -233,6 +233,16 @@ static void test_watching_a_picture(void **state) {
     request.on_operation = NULL;
     ink_result *again = draw(*state, &request);
     assert_int_equal(w.operations, operations);
+    /* Whoever uses the model after a picture that was watched is not. */
+    w = (watch){.stop_at_event = -1};
+    request.on_operation = on_operation;
+    ink_result *last = draw(*state, &request);
+    assert_int_equal(w.operations, operations);
+    const ink_bench_options options = {
+        .struct_size = sizeof options, .parts = INK_BENCH_STEP, .width = 32, .height = 32, .steps = 1};
+    ink_bench_result_free(measure(*state, &options));
+    assert_int_equal(w.operations, operations);
+    ink_result_free(last);
     ink_result_free(alone);
     ink_result_free(watched);
     ink_result_free(again);

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "backend/backend.h"
+#include "base/clock.h"
 #include "graph/ops.h"
 
 #include <stdio.h>
@@ -168,7 +169,9 @@ static void a_profiled_run_is_a_run(void **state) {
     assert_true(ink_backend_profiles(f.backend));
     seen s = {0};
     const ink_profile profile = {see, &s};
+    const double clock = ink_clock_seconds();
     assert_int_equal(ink_program_profile(f.program, 0, NULL, &profile, NULL), INK_OK);
+    assert_true(s.end <= ink_clock_seconds() - clock);
     assert_int_equal(s.count, 3);
     assert_string_equal(s.last.kind, "store");
     assert_string_equal(s.label, "x");
