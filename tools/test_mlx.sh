@@ -26,7 +26,8 @@ fi
 PATH=$(dirname -- "$("$python" -c 'import sys; print(sys.executable)')"):$PATH
 export PATH
 
-cmake -S "$root" -B "$folder/build" -DINK_MLX=ON -DINK_BENCH=ON -DINK_TESTS=ON -DCMAKE_INSTALL_LIBDIR=lib
+cmake -S "$root" -B "$folder/build" -DINK_MLX=ON -DINK_CUDA=OFF -DINK_BENCH=ON -DINK_TESTS=ON \
+    -DCMAKE_INSTALL_LIBDIR=lib
 cmake --build "$folder/build" --parallel "$jobs" --target inkstone_cli mlx_tests bench_mlx_lazy
 "$folder/build/inkstone" --version | grep -q 'mlx' || {
     echo "inkstone --version does not name the mlx backend" >&2

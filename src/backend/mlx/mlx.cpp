@@ -163,6 +163,7 @@ static const ink_backend_api api = {
     .note = backend_note,
     .precision = backend_precision,
     .profile = nullptr,
+    .makes_synthetic = false,
 };
 
 /* ---- making a backend ---- */
