@@ -6,6 +6,7 @@
  */
 #include "cuda/device_matrix.h"
 #include "cuda/launch_kernels.h"
+#include "cuda/wide_cases.h"
 #include "kernels/harness.h"
 
 #include <setjmp.h>
@@ -42,24 +43,39 @@ static void test_kernel(void **state) {
     }
 }
 
+enum { most_tests = 2 * INK_OP_COUNT };
+
+typedef struct test_list {
+    const kernel_subject *subject;
+    kernel_test tests[most_tests];
+    struct CMUnitTest units[most_tests];
+    size_t n;
+} test_list;
+
+static void add_test(test_list *list, const kernel_case *which, const char *of) {
+    if (!list->subject->table.kernel[which->op].run || list->n == most_tests) return;
+    kernel_test *test = &list->tests[list->n];
+    *test = (kernel_test){.which = which, .subject = list->subject};
+    snprintf(test->name, sizeof test->name, "%s%s", ink_op_name(which->op), of);
+    list->units[list->n++] =
+        (struct CMUnitTest){.name = test->name, .test_func = test_kernel, .initial_state = test};
+}
+
 int main(void) {
-    static kernel_test tests[INK_OP_COUNT];
-    static struct CMUnitTest units[INK_OP_COUNT];
+    static test_list list;
     kernel_subject subject;
     if (!device_present()) return 77;
     if (!subject_open(&subject, "cuda")) return 1;
     launch_kernels(&subject.table, &last_error);
-    size_t n = 0;
+    list.subject = &subject;
     const kernel_case *which;
     for (size_t i = 0; (which = kernel_case_at(i)); i++) {
-        if (!subject.table.kernel[which->op].run || n == INK_OP_COUNT) continue;
-        tests[n] = (kernel_test){.which = which, .subject = &subject};
-        snprintf(tests[n].name, sizeof tests[n].name, "%s of cuda", ink_op_name(which->op));
-        units[n] =
-            (struct CMUnitTest){.name = tests[n].name, .test_func = test_kernel, .initial_state = &tests[n]};
-        n++;
+        add_test(&list, which, "");
     }
-    const int failed = n > 0 ? _cmocka_run_group_tests("cuda", units, n, NULL, NULL) : 1;
+    for (size_t i = 0; (which = wide_case_at(i)); i++) {
+        add_test(&list, which, ", wide");
+    }
+    const int failed = list.n > 0 ? _cmocka_run_group_tests("cuda", list.units, list.n, NULL, NULL) : 1;
     subject_close(&subject);
     return failed;
 }

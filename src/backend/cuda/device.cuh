@@ -85,9 +85,10 @@ static __device__ __forceinline__ void load_vector(float (&v)[pack_size], const 
     const uint32_t words[4] = {raw.x, raw.y, raw.z, raw.w};
 #pragma unroll
     for (int i = 0; i < 4; i++) {
-        const float2 two = __half22float2(*reinterpret_cast<const __half2 *>(&words[i]));
-        v[2 * i] = two.x;
-        v[2 * i + 1] = two.y;
+        __half2 two;
+        memcpy(&two, &words[i], sizeof two);
+        v[2 * i] = __low2float(two);
+        v[2 * i + 1] = __high2float(two);
     }
 }
 
@@ -101,7 +102,7 @@ static __device__ __forceinline__ void store_vector(ink_bf16 *at, const float (&
 #pragma unroll
     for (int i = 0; i < 4; i++) {
         const __nv_bfloat162 two = __floats2bfloat162_rn(v[2 * i], v[2 * i + 1]);
-        words[i] = *reinterpret_cast<const uint32_t *>(&two);
+        memcpy(&words[i], &two, sizeof two);
     }
     *reinterpret_cast<uint4 *>(at) = make_uint4(words[0], words[1], words[2], words[3]);
 }

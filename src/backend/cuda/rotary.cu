@@ -34,8 +34,8 @@ static __device__ __forceinline__ void rotate_adjacent(float (&v)[pack_size],
 #pragma unroll
     for (int k = 0; k < pack_size; k += 2) {
         const float a = v[k], b = v[k + 1], cosine = angles[k], sine = angles[k + 1];
-        v[k] = a * cosine - b * sine;
-        v[k + 1] = a * sine + b * cosine;
+        v[k] = fmaf(-b, sine, a * cosine);
+        v[k + 1] = fmaf(a, sine, b * cosine);
     }
 }
 
@@ -45,7 +45,7 @@ static __device__ __forceinline__ void rotate_half(float (&v)[pack_size], const 
 #pragma unroll
     for (int k = 0; k < pack_size; k++) {
         const float other = __shfl_xor_sync(0xFFFFFFFFu, v[k], team / 2);
-        v[k] = v[k] * cosine[k] + other * sine[k];
+        v[k] = fmaf(other, sine[k], v[k] * cosine[k]);
     }
 }
 
@@ -173,8 +173,8 @@ __global__ void __launch_bounds__(rotary_threads) rotate_any_rows(rotary_problem
                 b = b * factor * load_any(m.weight, p.weight_dtype, j);
             }
             const float cosine = table ? table[2 * k] : 1.0f, sine = table ? table[2 * k + 1] : 0.0f;
-            narrow(out + i, table ? a * cosine - b * sine : a);
-            narrow(out + j, table ? a * sine + b * cosine : b);
+            narrow(out + i, table ? fmaf(-b, sine, a * cosine) : a);
+            narrow(out + j, table ? fmaf(a, sine, b * cosine) : b);
         }
     }
 }
