@@ -5,7 +5,7 @@
 #include "cli/commands.h"
 #include "cli/interrupt.h"
 #include "cli/model.h"
-#include "cli/progress.h"
+#include "cli/trace.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +13,6 @@
 typedef struct benchmark {
     const cli_arguments *arguments;
     cli_console console;
-    cli_progress progress;
     cli_trace trace;
     unsigned parts;
     ink_model *model;
@@ -50,13 +49,16 @@ static int read_parts(benchmark *b) {
 
 static void on_progress(void *user, const ink_progress *state) {
     benchmark *b = user;
-    cli_progress_report(&b->progress, state);
+    const char *stage = cli_bench_stage_title(state->stage);
+    char line[64];
+    snprintf(line, sizeof line, "timing: %s %d/%d", stage, state->done, state->total);
+    if (!b->console.quiet) cli_live(&b->console, line, 0, 0);
+    if (!b->console.live && state->done == 0) cli_say(&b->console, "timing: %s", stage);
     cli_trace_progress(&b->trace, state);
 }
 
 static bool should_cancel(void *user) {
-    benchmark *b = user;
-    cli_progress_tick(&b->progress);
+    (void)user;
     return cli_noted_signal() != 0;
 }
 
@@ -79,12 +81,11 @@ static int measure(benchmark *b) {
     options.should_cancel = should_cancel;
     if (b->trace.path) options.on_operation = on_operation;
     options.user = b;
-    cli_progress_init(&b->progress, &b->console);
     cli_say(&b->console, "%s with %s", ink_model_path(b->model), ink_model_backend(b->model));
     cli_watch_signals();
     ink_error error = {0};
     const ink_status status = ink_bench(b->model, &options, &b->result, &error);
-    cli_progress_end(&b->progress);
+    cli_live(&b->console, "", 0, 0);
     return status == INK_OK ? CLI_OK : cli_failure(&b->console, status, &error);
 }
 

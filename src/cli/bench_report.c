@@ -14,6 +14,10 @@ static const struct {
               [INK_STAGE_DENOISE] = {"denoising step", "step"},
               [INK_STAGE_DECODE] = {"decoding", "decode"}};
 
+const char *cli_bench_stage_title(ink_stage stage) {
+    return stages[stage].title;
+}
+
 /* ---- tables ---- */
 
 static void print_head(const cli_bench_report *r) {

@@ -12,6 +12,9 @@ typedef struct cli_bench_report {
     const ink_bench_result *result;
 } cli_bench_report;
 
+/* "denoising step". Static storage. */
+const char *cli_bench_stage_title(ink_stage stage);
+
 /* Print to standard output. The JSON one is false, after a sentence, if memory runs out. */
 void cli_bench_print_tables(const cli_bench_report *report);
 bool cli_bench_print_json(cli_console *console, const cli_bench_report *report);

@@ -24,6 +24,7 @@ grep -q "^  store  *[1-9][0-9]*  *$number  *$number%  *-  *-  *$number  *$number
     fail "no row of store"
 [ "$(grep -c '^  all of them ' out)" -eq 4 ] || fail "not four sums"
 says "with cpu"
+says "timing: decoding"
 run 0 bench -q --parts step,text
 [ ! -s err ] || fail "-q says something"
 [ "$(grep -c '^  all of them ' out)" -eq 2 ] || fail "not the two stages that were asked for"
@@ -146,7 +147,7 @@ says "frobnicate"
 # An interruption leaves nothing.
 (
     i=0
-    while ! grep -q "step " err && [ $i -lt 600 ]; do
+    while ! grep -q "timing: denoising step" err && [ $i -lt 600 ]; do
         sleep 0.1
         i=$((i + 1))
     done
