@@ -91,6 +91,7 @@ def with_article(phrase):
 class English:
     def __init__(self, nouns):
         self.nouns = nouns
+        self.names = {name.lower() for noun in nouns for name in noun.en}
 
     def noun(self, random, emoji):
         noun, chance = self.nouns[emoji], random.random()
@@ -115,7 +116,9 @@ class English:
             noun = random.choice(("silhouette of {a}", "shadow of {a}", "silhouette {}", "{} silhouette")).format(
                 noun, a=noun if is_plural(noun) else with_article(noun))
         if random.random() < 0.12:
-            noun = f"{random.choice(ADJECTIVES)} {noun}"
+            described = f"{random.choice(ADJECTIVES)} {noun}"
+            if described.lower() not in self.names:  # an "old" man is another picture
+                noun = described
         return f"{words} {noun}" if words else noun
 
     def phrase(self, random, group, words=""):

@@ -13,7 +13,7 @@ ALIASES_EN = {  # official name: other names, "|" between
     "hot beverage": "cup of coffee|coffee cup|hot coffee|mug of coffee|hot tea", "automobile": "vehicle|car|red car",
     "hamburger": "fast food|burger|cheeseburger", "pizza": "slice of pizza|pizza slice", "red heart": "love|heart|love heart",
     "bicycle": "bike", "motorcycle": "motorbike", "motor scooter": "moped|scooter", "dog face": "puppy|dog's face|dog head",
-    "cat face": "kitten|cat's face|cat head|kitty", "red apple": "apple", "star": "gold star|yellow star",
+    "cat face": "fluffy cat|cute cat|furry cat|little cat|kitten|cat's face|cat head|kitty", "red apple": "apple", "star": "gold star|yellow star",
     "glowing star": "shiny star", "crescent moon": "moon|yellow moon", "house": "home", "airplane": "plane|jet|aeroplane",
     "soccer ball": "ball|soccer|football ball", "smiling face with sunglasses": "cool face|cool smiley",
     "grinning face": "smiley|smiley face|happy face|smile", "face with tears of joy": "laughing face|crying laughing face",

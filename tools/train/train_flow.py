@@ -50,19 +50,15 @@ BUCKETS = {
 
 
 @torch.no_grad()
-def encode_pool(vae, mean, spread, renderer, samples, canvas, amp, batch=1024):
-    """[scenes, tokens, 64] bf16 on the device"""
-    width, height = CANVASES[canvas]
-    count = len(samples["number"])
-    pool = torch.empty(count, height // 16 * (width // 16), 64, dtype=torch.bfloat16, device=renderer.device)
+def encode(vae, mean, spread, renderer, samples, canvas, amp, out, batch=1024):
+    """Latents of the scenes into out [scenes, tokens, 64] on the device."""
     names = ("emoji", "style", "size", "x", "y", "number", "top", "bottom")
-    for begin in range(0, count, batch):
+    for begin in range(0, len(out), batch):
         part = {name: samples[name][begin:begin + batch].to(renderer.device) for name in names}
         pictures = renderer(part, canvas)
         with amp():
             latents = vae.encode(to_network(pictures))
-        pool[begin:begin + batch] = pack((latents - mean) / spread).to(pool.dtype)
-    return pool
+        out[begin:begin + batch] = pack((latents - mean) / spread).to(out.dtype)
 
 
 class Model(torch.nn.Module):
@@ -85,13 +81,19 @@ class Model(torch.nn.Module):
 
 
 class Pool:
-    """The data of one bucket on the device."""
+    """The data of one bucket on the device. It is filled later, so that graphs can be captured while samples are made."""
 
-    def __init__(self, bucket, latents, samples, device):
-        self.bucket, self.latents = bucket, latents
-        self.ids, self.lengths = samples["ids"].to(device), samples["lengths"].to(device).long()
+    def __init__(self, bucket, scenes, device):
         width, height = CANVASES[bucket.canvas]
-        self.grid = (height // 16, width // 16)
+        self.bucket, self.grid = bucket, (height // 16, width // 16)
+        self.latents = torch.zeros(scenes, self.grid[0] * self.grid[1], 64, dtype=torch.bfloat16, device=device)
+        self.ids = torch.zeros(scenes, PROMPTS_PER_SCENE, bucket.most, dtype=torch.int16, device=device)
+        self.lengths = torch.zeros(scenes, PROMPTS_PER_SCENE, dtype=torch.long, device=device)
+
+    def fill(self, samples, encode_into):
+        self.ids.copy_(samples["ids"])
+        self.lengths.copy_(samples["lengths"])
+        encode_into(samples, self.bucket.canvas, self.latents)
 
 
 def draw_sigmas(count, device):
@@ -172,7 +174,8 @@ class Trainer:
         hold = self.options.hold
         return warm * (1 if progress < hold else max(0.005, (1 - progress) / (1 - hold)))
 
-    def train(self, start):
+    def capture(self, start):
+        """The steps by bucket. Changes nothing."""
         state = self.state()
         self.optimizer.factor.fill_(0.0)
         runs = {}
@@ -180,6 +183,9 @@ class Trainer:
             runs[name] = Graphed(self.make_step(name), self.device, 3)
             log(start, f"captured {name}")
         self.reset(state)
+        return runs
+
+    def train(self, start, runs):
         begin, count, seen = time.time(), 0, 0
         total = max(3.0, self.options.seconds - (begin - start))
         log(start, f"{total:.0f} s of training")
@@ -258,16 +264,17 @@ def main():
         model.load_state_dict(stored)
         log(start, "goes on from", facts)
     amp = lambda: torch.autocast("cuda", torch.bfloat16, enabled=device.type == "cuda")
-    pools = {}
-    for name, bucket in buckets.items():
-        samples = maker.get(name)
-        log(start, f"{len(samples['number'])} scenes of {name}")
-        pools[name] = Pool(bucket, encode_pool(vae, mean, spread, renderer, samples, bucket.canvas, amp), samples, device)
-    maker.pool.close()
-    log(start, "encoded; spread of the latents", round(float(pools[options.buckets[0]].latents.float().std()), 3))
+    pools = {name: Pool(bucket, kinds[name][0], device) for name, bucket in buckets.items()}
     if device.type == "cuda":
         compile_blocks(model)
-    result = Trainer(model, encoder, pools, options, device).train(start)
+    trainer = Trainer(model, encoder, pools, options, device)
+    runs = trainer.capture(start)
+    encode_into = lambda samples, canvas, out: encode(vae, mean, spread, renderer, samples, canvas, amp, out)
+    for name, pool in pools.items():
+        pool.fill(maker.get(name), encode_into)
+        log(start, f"encoded {name}, spread of the latents {float(pool.latents.float().std()):.3f}")
+    maker.pool.close()
+    result = trainer.train(start, runs)
     previous = facts or {"steps": 0, "samples": 0, "seconds": 0}
     result = {key: value + previous[key] for key, value in result.items()}
     result.update(width=options.width, layers=options.layers, text_layers=options.text_layers,
