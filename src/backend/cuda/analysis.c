@@ -185,6 +185,7 @@ ink_status ink_cuda_analyse(const ink_graph *graph, const ink_cuda_rules *rules,
     }
     if (rules->separate) return INK_OK;
     ink_cuda_find_views(a);
+    if (rules->fp8) ink_cuda_choose_fp8(a, rules);
     ink_cuda_fuse(a);
     return INK_OK;
 }

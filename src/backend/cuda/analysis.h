@@ -7,10 +7,20 @@
 
 #include "graph/ops.h"
 
+/* Groups of layers whose products may be of e4m3 numbers; see quantise.c. */
+enum {
+    INK_CUDA_FP8_ATTENTION = 1, /* of the image: q, k, v and the output projection */
+    INK_CUDA_FP8_WIDEN = 2,     /* the first matrix of the image's MLP */
+    INK_CUDA_FP8_NARROW = 4,    /* the second one */
+    INK_CUDA_FP8_TEXT = 8,      /* all of the text's */
+    INK_CUDA_FP8_ALL = 15
+};
+
 /* What is decided by the backend's options. */
 typedef struct ink_cuda_rules {
     ink_dtype activation, residual; /* INK_BF16 or INK_F32 */
     bool separate;                  /* fuse nothing */
+    unsigned fp8;                   /* groups of layers; only with activations of bf16 */
 } ink_cuda_rules;
 
 /* How an operation reads an input. */
@@ -57,5 +67,10 @@ int32_t ink_cuda_last_use(const ink_cuda_analysis *a, int32_t id);
 /* fuse.c: views, stores that need no copy, and operations that become one launch. */
 void ink_cuda_find_views(ink_cuda_analysis *a);
 void ink_cuda_fuse(ink_cuda_analysis *a);
+
+/* ---- quantise.c ---- */
+bool ink_cuda_is_fp8(const ink_graph *graph, const ink_cuda_rules *rules, const ink_node *node);
+/* Makes values e4m3 that only such products read, if what computes them can write them so. */
+void ink_cuda_choose_fp8(ink_cuda_analysis *a, const ink_cuda_rules *rules);
 
 #endif

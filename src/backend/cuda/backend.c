@@ -1,12 +1,16 @@
 /*
  * The backend: its device, its buffers, and its table of functions.
  */
+#include "backend/cuda/analysis.h"
 #include "backend/cuda/context.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { oldest_compute_capability = 8 }; /* bf16 matrix units */
+enum {
+    oldest_compute_capability = 8, /* bf16 matrix units */
+    fp8_compute_capability = 9     /* the one for which cuBLASLt scales rows */
+};
 
 static ink_cuda_context *context_of(ink_backend *backend) {
     return (ink_cuda_context *)backend;
@@ -119,6 +123,10 @@ static const char *backend_describe(const ink_backend *backend) {
     return ((const ink_cuda_context *)backend)->description;
 }
 
+static const char *backend_precision(const ink_backend *backend) {
+    return ((const ink_cuda_context *)backend)->precision;
+}
+
 static const ink_backend_api api = {
     .name = "cuda",
     .synchronous = false,
@@ -135,9 +143,35 @@ static const ink_backend_api api = {
     .program_bytes = ink_cuda_program_bytes,
     .submit = ink_cuda_program_submit,
     .finished = ink_cuda_program_finished,
+    .precision = backend_precision,
     .profile = ink_cuda_program_profile,
     .makes_synthetic = true,
 };
+
+static ink_status choose_precision(ink_cuda_context *context, const char *precision, unsigned fp8_groups,
+                                   ink_error *error) {
+    static const char *const names[] = {"bf16", "f32", "fp8"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (strcmp(precision, names[i]) == 0) context->precision = names[i];
+    }
+    if (!context->precision) {
+        return ink_fail(error, INK_ERROR_UNSUPPORTED,
+                        "backend 'cuda' cannot compute in '%.32s'; there are: bf16, f32, fp8", precision);
+    }
+    context->activation = strcmp(precision, "f32") == 0 ? INK_F32 : INK_BF16;
+    if (strcmp(precision, "fp8") != 0) return INK_OK;
+    int major = 0;
+    INK_TRY(ink_cuda_check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, context->device),
+                           "a question about the device", error));
+    if (major != fp8_compute_capability) {
+        return ink_fail(
+            error, INK_ERROR_UNSUPPORTED,
+            "fp8 needs a device of compute capability %d, and this one has %d; use --precision bf16",
+            fp8_compute_capability, major);
+    }
+    context->fp8 = fp8_groups ? fp8_groups : INK_CUDA_FP8_ALL;
+    return INK_OK;
+}
 
 static ink_status configure(ink_cuda_context *context, const ink_cuda_settings *settings, ink_error *error) {
     char device[128];
@@ -146,11 +180,7 @@ static ink_status configure(ink_cuda_context *context, const ink_cuda_settings *
                         "backend 'cuda' cannot be used here: %s; use --backend cpu", device);
     }
     const char *precision = settings->precision ? settings->precision : "bf16";
-    if (strcmp(precision, "bf16") != 0 && strcmp(precision, "f32") != 0) {
-        return ink_fail(error, INK_ERROR_UNSUPPORTED,
-                        "backend 'cuda' cannot compute in '%.32s'; there are: bf16, f32", precision);
-    }
-    context->activation = strcmp(precision, "f32") == 0 ? INK_F32 : INK_BF16;
+    INK_TRY(choose_precision(context, precision, settings->fp8_groups, error));
     context->residual = settings->narrow_residual ? context->activation : INK_F32;
     context->separate = settings->separate;
     context->one_stream = settings->one_stream;

@@ -14,6 +14,8 @@ typedef struct ink_cuda_context {
     int device;
     ink_dtype activation; /* INK_BF16 or INK_F32 */
     ink_dtype residual;   /* of the residual streams */
+    const char *precision;
+    unsigned fp8; /* groups of layers, as rules have them */
     bool separate, one_stream;
     /* Everything happens on `stream`, in order; `side` is for what may run beside it, and is joined again. */
     cudaStream_t stream, side;

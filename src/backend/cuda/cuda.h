@@ -8,11 +8,14 @@
 
 /* What ink_backend_options says, and what only tests and benchmarks choose. Zero is the default of all. */
 typedef struct ink_cuda_settings {
-    const char *precision; /* "bf16": activations and matrices; "f32": everything, no TF32; NULL: bf16 */
-    int threads;           /* that read weights; 0: up to 8 */
-    bool separate;         /* every operation a launch of its own: nothing is fused */
-    bool narrow_residual;  /* with bf16: the residual streams too, which are f32 otherwise */
-    bool one_stream;       /* nothing runs beside anything else */
+    /* "bf16": activations and matrices; "fp8": like bf16, but for products of the transformer's blocks;
+     * "f32": everything, no TF32. NULL: bf16. */
+    const char *precision;
+    unsigned fp8_groups;  /* with fp8: INK_CUDA_FP8_... of analysis.h; 0: those that are good */
+    int threads;          /* that read weights; 0: up to 8 */
+    bool separate;        /* every operation a launch of its own: nothing is fused */
+    bool narrow_residual; /* with bf16: the residual streams too, which are f32 otherwise */
+    bool one_stream;      /* nothing runs beside anything else */
 } ink_cuda_settings;
 
 ink_status ink_cuda_backend_create_with(const ink_cuda_settings *settings, ink_backend **backend,

@@ -1,6 +1,7 @@
 /*
  * A launch: its operands as addresses, and the kernel that computes it.
  */
+#include "backend/cuda/fp8.h"
 #include "backend/cuda/program.h"
 
 void *ink_cuda_address(const ink_cuda_program *program, const ink_cuda_operand *operand) {
@@ -34,7 +35,7 @@ ink_cuda_linear_problem ink_cuda_linear_problem_of(const ink_cuda_program *progr
     return (ink_cuda_linear_problem){.x = ink_cuda_matrix_of(program, &launch->in[0]),
                                      .weight = ink_cuda_address(program, &launch->in[1]),
                                      .bias = ink_cuda_address(program, &launch->in[2]),
-                                     .activation = launch->nodes[0]->params.linear.activation,
+                                     .activation = launch->activation,
                                      .out = ink_cuda_matrix_of(program, &launch->out[0])};
 }
 
@@ -190,6 +191,8 @@ static cudaError_t advance(const call *c) {
 }
 
 static cudaError_t start_kernel(const call *c) {
+    if (c->launch->op == INK_CUDA_QUANTISE)
+        return ink_cuda_quantise_rows(c->stream, &c->x, c->launch->activation, &c->out);
     switch (c->launch->op) {
     case INK_OP_HEAD_NORM_ROTARY:
         return rotate_heads(c);
@@ -235,6 +238,6 @@ ink_status ink_cuda_execute(const ink_cuda_program *program, int32_t i, cudaStre
                     .stream = stream,
                     .x = ink_cuda_matrix_of(program, &launch->in[0]),
                     .out = ink_cuda_matrix_of(program, &launch->out[0])};
-    const char *what = launch->op == INK_CUDA_CONVERT ? "a conversion" : ink_op_name(launch->op);
+    const char *what = launch->op >= INK_OP_COUNT ? "a conversion" : ink_op_name(launch->op);
     return ink_cuda_check(start_kernel(&c), what, error);
 }

@@ -1,5 +1,6 @@
 #include "backend/cuda/linear.h"
 
+#include "backend/cuda/fp8.h"
 #include "backend/cuda/memory.h"
 
 #include <cublasLt.h>
@@ -25,6 +26,7 @@ struct ink_cuda_linear {
     cublasLtMatrixLayout_t x, weight, out;
     cublasLtMatmulAlgo_t algorithm;
     bool bias_inside, activation_inside; /* the product's epilogue does it */
+    bool plain;                          /* of e4m3: no library can, our own kernel does all */
 };
 
 struct ink_cuda_linears {
@@ -111,7 +113,23 @@ static linear_key key_of(const ink_cuda_linear_problem *p) {
 }
 
 static cudaDataType_t type_of(ink_dtype dtype) {
-    return dtype == INK_BF16 ? CUDA_R_16BF : CUDA_R_32F;
+    return dtype == INK_F8_E4M3 ? CUDA_R_8F_E4M3 : dtype == INK_BF16 ? CUDA_R_16BF : CUDA_R_32F;
+}
+
+/* Each row of x and of W has a scale. Sums of the fast kind are short of some bits, which is little beside
+ * the rounding of the factors. */
+static ink_status describe_fp8(ink_cuda_linear *l, ink_error *error) {
+    const int32_t rows = CUBLASLT_MATMUL_MATRIX_SCALE_OUTER_VEC_32F;
+    const int8_t fast = 1;
+    INK_TRY(check(
+        cublasLtMatmulDescSetAttribute(l->operation, CUBLASLT_MATMUL_DESC_A_SCALE_MODE, &rows, sizeof rows),
+        "scales", error));
+    INK_TRY(check(
+        cublasLtMatmulDescSetAttribute(l->operation, CUBLASLT_MATMUL_DESC_B_SCALE_MODE, &rows, sizeof rows),
+        "scales", error));
+    return check(
+        cublasLtMatmulDescSetAttribute(l->operation, CUBLASLT_MATMUL_DESC_FAST_ACCUM, &fast, sizeof fast),
+        "sums", error);
 }
 
 /* The library counts columns first: to it our row-major x [M, K] is a K x M matrix whose columns lie x.stride
@@ -125,6 +143,7 @@ static ink_status describe(ink_cuda_linear *l, ink_error *error) {
     INK_TRY(check(cublasLtMatmulDescSetAttribute(l->operation, CUBLASLT_MATMUL_DESC_TRANSA, &transposed,
                                                  sizeof transposed),
                   "a product", error));
+    if (key->x == INK_F8_E4M3) INK_TRY(describe_fp8(l, error));
     const uint64_t m = (uint64_t)key->m, n = (uint64_t)key->n, k = (uint64_t)key->k;
     INK_TRY(check(cublasLtMatrixLayoutCreate(&l->weight, type_of(key->x), k, n, key->k), "a product", error));
     INK_TRY(
@@ -151,11 +170,22 @@ static ink_status set_epilogue(ink_cuda_linear *l, bool bias, bool activation, i
         "a product's epilogue", error);
 }
 
-static ink_status set_bias(const ink_cuda_linear *l, const void *bias, ink_error *error) {
-    if (!l->bias_inside) return INK_OK;
-    return check(
-        cublasLtMatmulDescSetAttribute(l->operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias, sizeof bias),
-        "a product's bias", error);
+/* What the operation knows of a problem's memory. */
+static ink_status set_pointers(const ink_cuda_linear *l, const ink_cuda_linear_problem *p, ink_error *error) {
+    if (l->bias_inside) {
+        INK_TRY(check(cublasLtMatmulDescSetAttribute(l->operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER,
+                                                     &p->bias, sizeof p->bias),
+                      "a product's bias", error));
+    }
+    if (l->key.x != INK_F8_E4M3) return INK_OK;
+    const float *of_x = ink_cuda_fp8_scales(p->x.data, p->x.rows, p->x.columns),
+                *of_weight = ink_cuda_fp8_scales(p->weight, p->out.columns, p->x.columns);
+    INK_TRY(check(cublasLtMatmulDescSetAttribute(l->operation, CUBLASLT_MATMUL_DESC_A_SCALE_POINTER,
+                                                 &of_weight, sizeof of_weight),
+                  "a product's scales", error));
+    return check(cublasLtMatmulDescSetAttribute(l->operation, CUBLASLT_MATMUL_DESC_B_SCALE_POINTER, &of_x,
+                                                sizeof of_x),
+                 "a product's scales", error);
 }
 
 /* ---- candidates ---- */
@@ -182,10 +212,11 @@ static ink_status set_preferences(const linear_key *key, cublasLtMatmulPreferenc
 }
 
 /* The library's guesses, best first; *n may become 0. */
-static ink_status ask(const ink_cuda_linears *linears, const ink_cuda_linear *l, const void *bias,
-                      cublasLtMatmulHeuristicResult_t *results, int *n, ink_error *error) {
+static ink_status ask(const ink_cuda_linears *linears, const ink_cuda_linear *l,
+                      const ink_cuda_linear_problem *p, cublasLtMatmulHeuristicResult_t *results, int *n,
+                      ink_error *error) {
     *n = 0;
-    INK_TRY(set_bias(l, bias, error));
+    INK_TRY(set_pointers(l, p, error));
     cublasLtMatmulPreference_t preference;
     INK_TRY(check(cublasLtMatmulPreferenceCreate(&preference), "a choice", error));
     ink_status status = set_preferences(&l->key, preference, error);
@@ -205,17 +236,20 @@ static ink_status ask(const ink_cuda_linears *linears, const ink_cuda_linear *l,
 }
 
 /* Candidates with as much in the epilogue as the library can do. */
-static ink_status find_candidates(const ink_cuda_linears *linears, ink_cuda_linear *l, const void *bias,
-                                  cublasLtMatmulHeuristicResult_t *results, int *n, ink_error *error) {
+static ink_status find_candidates(const ink_cuda_linears *linears, ink_cuda_linear *l,
+                                  const ink_cuda_linear_problem *p, cublasLtMatmulHeuristicResult_t *results,
+                                  int *n, ink_error *error) {
     const bool activation = l->key.activation == INK_ACT_GELU_TANH;
     const struct {
         bool bias, activation;
     } wishes[] = {{l->key.bias, activation}, {l->key.bias, false}, {false, false}};
     for (size_t i = 0; i < sizeof wishes / sizeof wishes[0]; i++) {
         INK_TRY(set_epilogue(l, wishes[i].bias, wishes[i].activation, error));
-        INK_TRY(ask(linears, l, bias, results, n, error));
+        INK_TRY(ask(linears, l, p, results, n, error));
         if (*n > 0) return INK_OK;
     }
+    l->plain = l->key.x == INK_F8_E4M3;
+    if (l->plain) return INK_OK;
     return ink_fail(
         error, INK_ERROR_UNSUPPORTED,
         "cuBLASLt has no product of %lld x %lld by %lld x %lld (%s) on this device; use --precision "
@@ -238,7 +272,11 @@ static cublasStatus_t multiply(const ink_cuda_linears *linears, const ink_cuda_l
 ink_status ink_cuda_linear_run(ink_cuda_linears *linears, const ink_cuda_linear *l,
                                const ink_cuda_linear_problem *p, int lane, cudaStream_t stream,
                                ink_error *error) {
-    INK_TRY(set_bias(l, p->bias, error));
+    if (l->plain) {
+        return ink_cuda_check(ink_cuda_fp8_linear(stream, &p->x, p->weight, p->bias, p->activation, &p->out),
+                              "a product", error);
+    }
+    INK_TRY(set_pointers(l, p, error));
     INK_TRY(check(multiply(linears, l, &l->algorithm, p, lane, stream), "a product", error));
     const bool bias = p->bias && !l->bias_inside,
                activation = p->activation != INK_ACT_NONE && !l->activation_inside;
@@ -268,6 +306,7 @@ static float time_candidate(const ink_cuda_linears *linears, const ink_cuda_line
 static ink_status choose(const ink_cuda_linears *linears, ink_cuda_linear *l,
                          const ink_cuda_linear_problem *p, const cublasLtMatmulHeuristicResult_t *results,
                          int n, cudaStream_t stream, ink_error *error) {
+    if (n == 0) return INK_OK;
     l->algorithm = results[0].algo;
     if (n < 2 || (double)l->key.m * (double)l->key.n * (double)l->key.k < worth_timing) return INK_OK;
     cudaEvent_t begin = NULL, end = NULL;
@@ -300,8 +339,8 @@ ink_status ink_cuda_linear_find(ink_cuda_linears *linears, const ink_cuda_linear
     cublasLtMatmulHeuristicResult_t results[most_candidates];
     int n = 0;
     ink_status status = describe(l, error);
-    if (status == INK_OK) status = find_candidates(linears, l, p->bias, results, &n, error);
-    if (status == INK_OK) status = set_bias(l, p->bias, error);
+    if (status == INK_OK) status = find_candidates(linears, l, p, results, &n, error);
+    if (status == INK_OK) status = set_pointers(l, p, error);
     if (status == INK_OK) status = choose(linears, l, p, results, n, stream, error);
     if (status != INK_OK) {
         destroy_linear(l);

@@ -11,11 +11,11 @@ typedef struct ink_cuda_linears ink_cuda_linears; /* the library, and what was f
 typedef struct ink_cuda_linear ink_cuda_linear;   /* how to compute one shape; owned by the linears */
 
 typedef struct ink_cuda_linear_problem {
-    ink_cuda_matrix x;  /* [M, K], f32 or bf16 */
+    ink_cuda_matrix x;  /* [M, K], f32, bf16, or e4m3 as fp8.h has it */
     const void *weight; /* [N, K] of x's type, contiguous */
     const void *bias;   /* [N] of out's type; nullable */
     ink_activation activation;
-    ink_cuda_matrix out; /* [M, N], f32, or bf16 if x is */
+    ink_cuda_matrix out; /* [M, N], f32, or bf16 if x is not f32 */
 } ink_cuda_linear_problem;
 
 ink_status ink_cuda_linears_create(ink_cuda_linears **linears, ink_error *error);

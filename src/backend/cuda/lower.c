@@ -1,5 +1,6 @@
 #include "backend/cuda/lower.h"
 
+#include "backend/cuda/fp8.h"
 #include "backend/cuda/kernels.h"
 
 #include <assert.h>
@@ -81,7 +82,9 @@ static ink_cuda_operand matrix(ink_cuda_where where, int32_t index, ink_dtype dt
 }
 
 static ink_cuda_operand fresh_matrix(lowering *l, ink_dtype dtype, int64_t rows, int64_t columns) {
-    const int32_t storage = add_storage(l, (size_t)(rows * columns) * ink_dtype_bytes(dtype));
+    const size_t bytes = dtype == INK_F8_E4M3 ? ink_cuda_fp8_bytes(rows, columns)
+                                              : (size_t)(rows * columns) * ink_dtype_bytes(dtype);
+    const int32_t storage = add_storage(l, bytes);
     return matrix(INK_CUDA_IN_ARENA, storage, dtype, rows, columns);
 }
 
@@ -117,7 +120,8 @@ static ink_cuda_operand operand_in(lowering *l, ink_value value, ink_dtype dtype
     if (is_constant(l, value)) return constant_operand(l, value, dtype);
     const ink_cuda_operand from = operand_of(l, value);
     if (from.dtype == dtype) return from;
-    ink_cuda_launch launch = {.op = INK_CUDA_CONVERT, .n_nodes = 1, .nodes = {node}, .in = {from}};
+    const ink_op op = dtype == INK_F8_E4M3 ? INK_CUDA_QUANTISE : INK_CUDA_CONVERT;
+    ink_cuda_launch launch = {.op = op, .n_nodes = 1, .nodes = {node}, .in = {from}};
     launch.out[0] = fresh_matrix(l, dtype, from.rows, from.columns);
     add_launch(l, &launch);
     return launch.out[0];
@@ -192,13 +196,28 @@ static ink_cuda_operand joined_operand(lowering *l, const ink_cuda_launch *launc
     return matrix(INK_CUDA_IN_WEIGHT, add_wanted(l, &wanted), dtype, 1, count);
 }
 
+/* The type of both factors. */
+static ink_dtype factor_type(const lowering *l, const ink_cuda_launch *launch) {
+    for (int i = 0; i < launch->n_nodes; i++) {
+        if (!ink_cuda_is_fp8(l->graph, l->rules, launch->nodes[i])) return l->rules->activation;
+    }
+    return INK_F8_E4M3;
+}
+
 static void lower_linears(lowering *l, int32_t n, ink_cuda_launch *launch) {
     const ink_node *first = launch->nodes[0];
-    launch->in[0] = operand_in(l, first->inputs[0], l->rules->activation, first);
+    const ink_dtype factors = factor_type(l, launch);
+    launch->in[0] = operand_in(l, first->inputs[0], factors, first);
     const ink_cuda_value *result = &l->a.values[first->outputs[0].id];
     if (launch->n_nodes == 1) {
         launch->out[0] = output(l, n, 0);
-        launch->in[1] = operand_in(l, first->inputs[1], l->rules->activation, first);
+        /* What is to be e4m3 is rounded by another launch, which does the activation. */
+        if (result->dtype == INK_F8_E4M3)
+            launch->out[0] =
+                fresh_matrix(l, l->rules->activation, launch->in[0].rows, launch->out[0].columns);
+        else
+            launch->activation = first->params.linear.activation;
+        launch->in[1] = operand_in(l, first->inputs[1], factors, first);
         launch->in[2] = operand_in(l, first->inputs[2], launch->out[0].dtype, first);
         return;
     }
@@ -208,7 +227,7 @@ static void lower_linears(lowering *l, int32_t n, ink_cuda_launch *launch) {
         columns += ink_shape_columns(&shape);
     }
     launch->out[0] = fresh_matrix(l, result->dtype, launch->in[0].rows, columns);
-    launch->in[1] = joined_operand(l, launch, 1, l->rules->activation);
+    launch->in[1] = joined_operand(l, launch, 1, factors);
     if (first->inputs[2].id) launch->in[2] = joined_operand(l, launch, 2, result->dtype);
     int64_t column = 0;
     for (int i = 0; i < launch->n_nodes; i++) {
@@ -219,6 +238,20 @@ static void lower_linears(lowering *l, int32_t n, ink_cuda_launch *launch) {
         l->home[id].columns = ink_shape_columns(&shape);
         column += l->home[id].columns;
     }
+}
+
+/* After a product whose result is to be e4m3. */
+static void round_result(lowering *l, const ink_cuda_launch *product) {
+    const ink_node *node = product->nodes[0];
+    const ink_cuda_operand *to = &l->home[node->outputs[0].id];
+    if (to->dtype != INK_F8_E4M3) return;
+    const ink_cuda_launch launch = {.op = INK_CUDA_QUANTISE,
+                                    .n_nodes = 1,
+                                    .nodes = {node},
+                                    .activation = node->params.linear.activation,
+                                    .in = {product->out[0]},
+                                    .out = {*to}};
+    add_launch(l, &launch);
 }
 
 static void lower_rotaries(lowering *l, int32_t n, ink_cuda_launch *launch) {
@@ -320,6 +353,7 @@ static void lower_launch(lowering *l, int32_t n) {
         break;
     }
     add_launch(l, &launch);
+    if (launch.op == INK_OP_LINEAR) round_result(l, &launch);
 }
 
 /* Columns of another value: the same memory. */

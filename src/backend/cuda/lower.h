@@ -27,8 +27,9 @@ typedef struct ink_cuda_operand {
 
 enum { ink_cuda_max_in = 6, ink_cuda_max_out = 2, ink_cuda_max_nodes = 3 };
 
-/* Converts in[0] to the type of out[0]; not an operation of graphs. */
-#define INK_CUDA_CONVERT INK_OP_COUNT
+/* Not operations of graphs: converts in[0] to the type of out[0]; rounds activation(in[0]) to e4m3. */
+#define INK_CUDA_CONVERT  INK_OP_COUNT
+#define INK_CUDA_QUANTISE (INK_OP_COUNT + 1)
 
 /* Inputs are those of the operation, in its order. Several operations in one launch:
  *   linear              one product with the weights of all; out[0] holds the results side by side
@@ -40,6 +41,7 @@ typedef struct ink_cuda_launch {
     ink_op op;
     int n_nodes;
     const ink_node *nodes[ink_cuda_max_nodes];
+    ink_activation activation; /* of linear and QUANTISE */
     ink_cuda_operand in[ink_cuda_max_in], out[ink_cuda_max_out];
 } ink_cuda_launch;
 

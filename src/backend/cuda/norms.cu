@@ -1,7 +1,7 @@
 /*
  * Norms over the columns of a row. A row is read once, kept in registers, and written once.
  */
-#include "backend/cuda/device.cuh"
+#include "backend/cuda/fp8.cuh"
 
 namespace {
 
@@ -143,10 +143,12 @@ struct layer_norm_problem {
     ink_cuda_modulation mod, gate;
     int64_t shift_column, scale_column, gate_column;
     float eps;
+    float *scales; /* of an e4m3 result */
 };
 
 constexpr int layer_packs = 3, most_layer_threads = 512;
 constexpr int most_layer_columns = layer_packs * most_layer_threads * pack_size;
+static_assert(most_layer_columns == ink_cuda_most_fp8_norm_columns, "longer rows are read again");
 
 /* v += gate * a, as it will be once it is stored as an X. */
 template <bool vector, typename X>
@@ -175,9 +177,9 @@ static __device__ __forceinline__ float pack_variance(const float (&v)[pack_size
     return sum;
 }
 
-template <bool vector, typename O>
+template <bool vector>
 static __device__ __forceinline__ void modulate(const float *shift, const float *scale, float (&v)[pack_size],
-                                                float mean, float factor, O *out, int64_t column, int64_t n) {
+                                                float mean, float factor, int64_t column, int64_t n) {
     float s[pack_size], t[pack_size];
     load_table_pack<vector>(s, scale + column, n);
     load_table_pack<vector>(t, shift + column, n);
@@ -185,7 +187,33 @@ static __device__ __forceinline__ void modulate(const float *shift, const float 
     for (int k = 0; k < pack_size; k++) {
         v[k] = fmaf((v[k] - mean) * factor, 1.0f + s[k], t[k]);
     }
-    store_pack<vector>(out + column, v, n);
+}
+
+/* Writes the packs of this thread, which begin at `own` and lie `step` apart. */
+template <bool vector, typename O>
+static __device__ __forceinline__ void
+store_row(const layer_norm_problem &p, O *out, const float (&v)[layer_packs][pack_size], int own, int step) {
+    const int columns = (int)p.columns;
+    if constexpr (is_fp8<O>::value) {
+        __shared__ float partial[most_layer_threads / warp_size];
+        float largest = 0;
+#pragma unroll
+        for (int i = 0; i < layer_packs; i++) {
+            largest = pack_largest(v[i], largest, columns - (own + i * step));
+        }
+        largest = block_largest(largest, partial);
+        if (threadIdx.x == 0) p.scales[blockIdx.x] = fp8_scale(largest);
+        const float factor = fp8_factor(largest);
+#pragma unroll
+        for (int i = 0; i < layer_packs; i++) {
+            store_fp8_pack<vector>(out + (own + i * step), v[i], factor, columns - (own + i * step));
+        }
+    } else {
+#pragma unroll
+        for (int i = 0; i < layer_packs; i++) {
+            store_pack<vector>(out + (own + i * step), v[i], columns - (own + i * step));
+        }
+    }
 }
 
 /* A block for each row; every thread keeps its packs of the row in registers. `add` is nullable. */
@@ -228,12 +256,12 @@ __global__ void __launch_bounds__(most_layer_threads)
     }
     const float factor = 1.0f / sqrtf(block_sum(squares, partial[1]) / (float)columns + p.eps);
     const float *mod = modulation_of(p.mod, row);
-    out += row * out_stride;
 #pragma unroll
     for (int i = 0; i < layer_packs; i++) {
-        modulate<vector>(mod + p.shift_column, mod + p.scale_column, v[i], mean, factor, out, own + i * step,
+        modulate<vector>(mod + p.shift_column, mod + p.scale_column, v[i], mean, factor, own + i * step,
                          columns - (own + i * step));
     }
+    store_row<vector>(p, out + row * out_stride, v, own, step);
 }
 
 /* Rows that are too long for registers are read again; a thread reads what it wrote itself. */
@@ -265,8 +293,9 @@ __global__ void __launch_bounds__(most_layer_threads)
     const float factor = 1.0f / sqrtf(block_sum(squares, partial[1]) / (float)p.columns + p.eps);
     for (int64_t column = first; column < p.columns; column += step) {
         load_pack<false>(v, x + column, p.columns - column);
-        modulate<false>(mod + p.shift_column, mod + p.scale_column, v, mean, factor, out + row * out_stride,
-                        column, p.columns - column);
+        modulate<false>(mod + p.shift_column, mod + p.scale_column, v, mean, factor, column,
+                        p.columns - column);
+        store_pack<false>(out + row * out_stride + column, v, p.columns - column);
     }
 }
 
@@ -282,10 +311,13 @@ static cudaError_t launch_layer_norm(cudaStream_t stream, const layer_norm_probl
     const A *more = add ? static_cast<const A *>(add->data) : NULL;
     const int64_t more_stride = add ? add->stride : 0;
     O *to = static_cast<O *>(out->data);
-    if (p.columns > most_layer_columns)
-        layer_norm_long_rows<<<rows, threads, 0, stream>>>(p, from, x->stride, more, more_stride, to,
-                                                           out->stride);
-    else if (vector)
+    if (p.columns > most_layer_columns) {
+        if constexpr (is_fp8<O>::value)
+            return cudaErrorInvalidValue;
+        else
+            layer_norm_long_rows<<<rows, threads, 0, stream>>>(p, from, x->stride, more, more_stride, to,
+                                                               out->stride);
+    } else if (vector)
         layer_norm_rows<true>
             <<<rows, threads, 0, stream>>>(p, from, x->stride, more, more_stride, to, out->stride);
     else
@@ -316,16 +348,26 @@ cudaError_t ink_cuda_layer_norm_modulate(cudaStream_t stream, const ink_cuda_mat
                                          const ink_cuda_matrix *out) {
     if (!same_size(x, out) || (add && (!gate || !same_size(x, add)))) return cudaErrorInvalidValue;
     if (x->rows * x->columns == 0) return cudaSuccess;
-    const layer_norm_problem p = {x->columns,  *mod, add ? *gate : *mod, shift_column, scale_column,
-                                  gate_column, eps};
-    const bool vector = x->columns % pack_size == 0 && aligned_rows(x) && aligned_rows(out) &&
+    const layer_norm_problem p = {x->columns,
+                                  *mod,
+                                  add ? *gate : *mod,
+                                  shift_column,
+                                  scale_column,
+                                  gate_column,
+                                  eps,
+                                  ink_cuda_fp8_scales(out->data, out->rows, out->columns)};
+    const bool fp8 = out->dtype == INK_F8_E4M3;
+    if (fp8 && out->stride != out->columns) return cudaErrorInvalidValue;
+    const bool vector = x->columns % pack_size == 0 && aligned_rows(x) &&
+                        (fp8 ? aligned_fp8(out) : aligned_rows(out)) &&
                         aligned_modulation(mod, shift_column) && aligned_modulation(mod, scale_column) &&
                         (!add || (aligned_rows(add) && aligned_modulation(gate, gate_column)));
     return with_type(x->dtype, [&](auto x_tag) {
         return with_type(add ? add->dtype : x->dtype, [&](auto add_tag) {
+            typedef typename decltype(x_tag)::type X;
+            typedef typename decltype(add_tag)::type A;
+            if (fp8) return launch_layer_norm<X, A, ink_fp8>(stream, p, vector, x, add, out);
             return with_type(out->dtype, [&](auto out_tag) {
-                typedef typename decltype(x_tag)::type X;
-                typedef typename decltype(add_tag)::type A;
                 typedef typename decltype(out_tag)::type O;
                 return launch_layer_norm<X, A, O>(stream, p, vector, x, add, out);
             });

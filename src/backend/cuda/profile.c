@@ -30,17 +30,23 @@ static double launch_bytes(const ink_cuda_launch *l) {
     return bytes;
 }
 
+static const char *name_of(const ink_cuda_launch *l) {
+    if (l->op == INK_CUDA_CONVERT) return "convert";
+    if (l->op == INK_CUDA_QUANTISE) return "quantise";
+    return l->op == INK_OP_LINEAR && l->in[0].dtype == INK_F8_E4M3 ? "linear fp8" : ink_op_name(l->op);
+}
+
 static void tell(const ink_cuda_program *p, int32_t i, double begin, double seconds,
                  const ink_profile *profile) {
     const ink_cuda_launch *l = &p->lowered.launches[i];
     char label[INK_LABEL_BYTES], kind[64];
-    snprintf(kind, sizeof kind, "%s", l->op == INK_CUDA_CONVERT ? "convert" : ink_op_name(l->op));
+    snprintf(kind, sizeof kind, "%s", name_of(l));
     ink_launch launch = {.kind = kind,
                          .label = ink_node_label(p->graph, l->nodes[0], label),
                          .begin = begin,
                          .seconds = seconds,
                          .bytes = launch_bytes(l)};
-    for (int k = 0; k < l->n_nodes && l->op != INK_CUDA_CONVERT; k++) {
+    for (int k = 0; k < l->n_nodes && l->op < INK_OP_COUNT; k++) {
         launch.flops += ink_node_flops(p->graph, l->nodes[k]);
         const size_t used = strlen(kind);
         if (l->nodes[k]->op != l->op)

@@ -28,6 +28,7 @@ void ink_cuda_program_destroy(ink_program *base) {
 static ink_status prepare(ink_cuda_program *p, ink_error *error) {
     const ink_cuda_rules rules = {.activation = p->context->activation,
                                   .residual = p->context->residual,
+                                  .fp8 = p->context->fp8,
                                   .separate = p->context->separate};
     INK_TRY(ink_cuda_lower(p->graph, &rules, &p->lowered, error));
     p->weights = calloc((size_t)p->lowered.n_wanted + 1, sizeof *p->weights);

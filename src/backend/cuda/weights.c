@@ -1,5 +1,6 @@
 #include "backend/cuda/weights.h"
 
+#include "backend/cuda/fp8.h"
 #include "backend/cuda/kernels.h"
 #include "backend/cuda/memory.h"
 #include "backend/cuda/upload.h"
@@ -7,6 +8,7 @@
 #include <stdlib.h>
 
 enum { buckets = 4096, slab_bytes = 4 << 20, small_bytes = 1 << 18, alignment = 256 };
+static const size_t staging_bytes = (size_t)512 << 20;
 
 /* Small weights share an allocation; it is freed with the last of them. */
 typedef struct slab {
@@ -97,9 +99,17 @@ static bool is_kernel(const ink_cuda_wanted *wanted) {
     return wanted->kernel[0] > 0;
 }
 
+static bool is_fp8(const ink_cuda_wanted *wanted) {
+    return wanted->dtype == INK_F8_E4M3;
+}
+
 size_t ink_cuda_weight_bytes(const ink_cuda_weight *weight) {
     int64_t count = elements(&weight->wanted);
     if (is_kernel(&weight->wanted)) count /= weight->wanted.kernel[2];
+    if (is_fp8(&weight->wanted)) {
+        const int64_t columns = weight->wanted.parts[0].columns;
+        return ink_cuda_fp8_bytes(count / columns, columns);
+    }
     return (size_t)count * ink_dtype_bytes(weight->wanted.dtype);
 }
 
@@ -200,7 +210,8 @@ typedef struct loading {
     size_t n;
     ink_cuda_transfer *transfers; /* [n_transfers], from host memory */
     size_t n_transfers;
-    void **raw; /* [n], convolution weights before they are packed; NULL: none */
+    void **raw;    /* [n], convolution weights before they are packed; NULL: none */
+    char *staging; /* weights that become e4m3, as bf16; NULL: none */
 } loading;
 
 /* Brings one source to `to`: made here, or added to the transfers. */
@@ -216,22 +227,28 @@ static ink_status bring(ink_cuda_weights *weights, loading *l, const ink_cuda_so
     return INK_OK;
 }
 
+/* All parts, one after the other, in one type. */
+static ink_status bring_parts(ink_cuda_weights *weights, loading *l, const ink_cuda_wanted *wanted,
+                              ink_dtype dtype, char *to, ink_error *error) {
+    for (int p = 0; p < wanted->n_parts; p++) {
+        const ink_cuda_source *source = &wanted->parts[p];
+        INK_TRY(bring(weights, l, source, dtype, to, error));
+        to += (size_t)(source->rows * source->columns) * ink_dtype_bytes(dtype);
+    }
+    return INK_OK;
+}
+
 static ink_status bring_weight(ink_cuda_weights *weights, loading *l, size_t i, ink_error *error) {
     const ink_cuda_weight *w = l->missing[i];
     const ink_cuda_wanted *wanted = &w->wanted;
+    if (is_fp8(wanted)) return INK_OK; /* later */
     if (is_kernel(wanted)) {
         const ink_cuda_source *source = &wanted->parts[0];
         const size_t bytes = (size_t)elements(wanted) * ink_dtype_bytes(source->dtype);
         INK_TRY(ink_cuda_allocate(bytes, "the packing of weights", &l->raw[i], error));
         return bring(weights, l, source, source->dtype, l->raw[i], error);
     }
-    char *to = w->memory;
-    for (int p = 0; p < wanted->n_parts; p++) {
-        const ink_cuda_source *source = &wanted->parts[p];
-        INK_TRY(bring(weights, l, source, wanted->dtype, to, error));
-        to += (size_t)(source->rows * source->columns) * ink_dtype_bytes(wanted->dtype);
-    }
-    return INK_OK;
+    return bring_parts(weights, l, wanted, wanted->dtype, w->memory, error);
 }
 
 static ink_status pack(ink_cuda_weights *weights, const loading *l, size_t i, ink_error *error) {
@@ -243,17 +260,86 @@ static ink_status pack(ink_cuda_weights *weights, const loading *l, size_t i, in
                           "the packing of weights", error);
 }
 
+/* The transfers so far. */
+static ink_status transfer(ink_cuda_weights *weights, loading *l, ink_error *error) {
+    if (l->n_transfers > 0 && !weights->upload)
+        INK_TRY(ink_cuda_upload_create(weights->device, weights->threads, &weights->upload, error));
+    INK_TRY(ink_cuda_upload_run(weights->upload, l->transfers, l->n_transfers, weights->stream, error));
+    l->n_transfers = 0;
+    return INK_OK;
+}
+
+/* ---- weights that become e4m3: as many at a time as fit into the staging memory ---- */
+
+static size_t staged_bytes(const ink_cuda_wanted *wanted) {
+    return is_fp8(wanted) ? padded((size_t)elements(wanted) * ink_dtype_bytes(INK_BF16)) : 0;
+}
+
+static ink_status allocate_staging(loading *l, size_t *bytes, ink_error *error) {
+    size_t all = 0, largest = 0;
+    for (size_t i = 0; i < l->n; i++) {
+        const size_t own = staged_bytes(&l->missing[i]->wanted);
+        all += own;
+        if (own > largest) largest = own;
+    }
+    *bytes = all < staging_bytes ? all : largest > staging_bytes ? largest : staging_bytes;
+    if (all == 0) return INK_OK;
+    void *memory;
+    const ink_status status = ink_cuda_allocate(*bytes, "the rounding of weights", &memory, error);
+    l->staging = memory;
+    return status;
+}
+
+/* Brings missing[begin ... end) to the staging memory and rounds them from there. What comes next waits for
+ * that on the stream. */
+static ink_status round_weights(ink_cuda_weights *weights, loading *l, size_t begin, size_t end,
+                                ink_error *error) {
+    char *to = l->staging;
+    for (size_t i = begin; i < end; i++) {
+        const ink_cuda_wanted *wanted = &l->missing[i]->wanted;
+        if (is_fp8(wanted)) INK_TRY(bring_parts(weights, l, wanted, INK_BF16, to, error));
+        to += staged_bytes(wanted);
+    }
+    INK_TRY(transfer(weights, l, error));
+    char *from = l->staging;
+    for (size_t i = begin; i < end; i++) {
+        const ink_cuda_wanted *wanted = &l->missing[i]->wanted;
+        if (!is_fp8(wanted)) continue;
+        const int64_t columns = wanted->parts[0].columns, rows = elements(wanted) / columns;
+        const ink_cuda_matrix x = {from, INK_BF16, rows, columns, columns},
+                              out = {l->missing[i]->memory, INK_F8_E4M3, rows, columns, columns};
+        INK_TRY(ink_cuda_check(ink_cuda_quantise_rows(weights->stream, &x, INK_ACT_NONE, &out),
+                               "the rounding of weights", error));
+        from += staged_bytes(wanted);
+    }
+    return INK_OK;
+}
+
+static ink_status load_fp8(ink_cuda_weights *weights, loading *l, ink_error *error) {
+    size_t bytes = 0, used = 0, begin = 0;
+    INK_TRY(allocate_staging(l, &bytes, error));
+    if (!l->staging) return INK_OK;
+    for (size_t i = 0; i < l->n; i++) {
+        const size_t own = staged_bytes(&l->missing[i]->wanted);
+        if (used + own > bytes) {
+            INK_TRY(round_weights(weights, l, begin, i, error));
+            begin = i;
+            used = 0;
+        }
+        used += own;
+    }
+    return round_weights(weights, l, begin, l->n, error);
+}
+
 static ink_status load_missing(ink_cuda_weights *weights, loading *l, ink_error *error) {
     for (size_t i = 0; i < l->n; i++) {
         INK_TRY(bring_weight(weights, l, i, error));
     }
-    if (l->n_transfers > 0 && !weights->upload)
-        INK_TRY(ink_cuda_upload_create(weights->device, weights->threads, &weights->upload, error));
-    INK_TRY(ink_cuda_upload_run(weights->upload, l->transfers, l->n_transfers, weights->stream, error));
+    INK_TRY(transfer(weights, l, error));
     for (size_t i = 0; i < l->n; i++) {
         if (l->raw[i]) INK_TRY(pack(weights, l, i, error));
     }
-    return INK_OK;
+    return load_fp8(weights, l, error);
 }
 
 /* Allocates what is not there; says so early if it cannot fit. */
@@ -285,7 +371,7 @@ ink_status ink_cuda_weights_load(ink_cuda_weights *weights, ink_cuda_weight *con
         status = ink_fail_memory(error, "loading weights", n * ink_cuda_max_parts * sizeof *l.transfers);
     if (status == INK_OK) status = allocate_missing(weights, list, n, &l, error);
     if (status == INK_OK) status = load_missing(weights, &l, error);
-    bool packed = false;
+    bool packed = l.staging != NULL;
     for (size_t i = 0; i < l.n; i++) {
         packed = packed || l.raw[i];
     }
@@ -294,6 +380,7 @@ ink_status ink_cuda_weights_load(ink_cuda_weights *weights, ink_cuda_weight *con
         (void)cudaFree(l.raw[i]);
         if (status != INK_OK) unload(weights, l.missing[i]); /* without its data it must not be found */
     }
+    (void)cudaFree(l.staging);
     free(l.missing);
     free(l.transfers);
     free(l.raw);

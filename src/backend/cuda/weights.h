@@ -31,7 +31,7 @@ enum { ink_cuda_max_parts = 3 };
 typedef struct ink_cuda_wanted {
     int n_parts;
     ink_cuda_source parts[ink_cuda_max_parts];
-    ink_dtype dtype;
+    ink_dtype dtype; /* e4m3 with a scale for every row, as fp8.h has it: made of bf16, on the device */
     /* A convolution's weight [outputs, inputs, time, y, x], one part, to be packed; zeros: as it is. */
     int64_t kernel[5];
 } ink_cuda_wanted;

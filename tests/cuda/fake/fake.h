@@ -18,12 +18,19 @@ void fake_limit_memory(size_t bytes);
 /* How many kernels were started or replayed since the last call. */
 int fake_launches(void);
 
+/* Replays let launches of one captured stream run as early as they may, those of the other as late: 0, the
+ * stream that was captured, or 1, one that joined it. */
+void fake_prefer_lane(int lane);
+
 /* ---- elements of a matrix, whatever its type ---- */
 double fake_get(const ink_cuda_matrix *m, int64_t row, int64_t column);
 void fake_put(const ink_cuda_matrix *m, int64_t row, int64_t column, double value);
 /* Equal types keep their bits. */
 void fake_move(const ink_cuda_matrix *to, int64_t row, int64_t column, const ink_cuda_matrix *from,
                int64_t from_row, int64_t from_column);
+/* Of e4m3 matrices, as fp8.h has them. */
+double fake_get_fp8(const ink_cuda_matrix *m, int64_t row, int64_t column);
+void fake_put_fp8_row(const ink_cuda_matrix *m, int64_t row, const float *values);
 double fake_weight(const void *data, ink_dtype dtype, int64_t i);
 
 #endif

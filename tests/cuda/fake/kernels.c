@@ -8,6 +8,7 @@
 #include "weights/synthetic.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 /* One struct for all: what a kernel does not need stays zero. */
 typedef struct args {
@@ -109,12 +110,17 @@ static void modulate_kernel(const void *arguments) {
         for (int64_t c = 0; c < a->x.columns; c++) {
             squares += pow(fake_get(&a->x, r, c) - sum / n, 2);
         }
+        float *row = malloc((size_t)a->x.columns * sizeof *row);
+        if (!row) abort();
         for (int64_t c = 0; c < a->x.columns; c++) {
             const double normed = (fake_get(&a->x, r, c) - sum / n) / sqrt(squares / n + (double)a->eps);
-            fake_put(&a->out, r, c,
-                     normed * (1 + modulation(&a->mod, r, a->scale_column + c)) +
-                         modulation(&a->mod, r, a->shift_column + c));
+            const double value = normed * (1 + modulation(&a->mod, r, a->scale_column + c)) +
+                                 modulation(&a->mod, r, a->shift_column + c);
+            row[c] = (float)value;
+            if (a->out.dtype != INK_F8_E4M3) fake_put(&a->out, r, c, value);
         }
+        if (a->out.dtype == INK_F8_E4M3) fake_put_fp8_row(&a->out, r, row);
+        free(row);
     }
 }
 

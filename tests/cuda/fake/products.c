@@ -34,7 +34,7 @@ size_t ink_cuda_linears_bytes(const ink_cuda_linears *linears) {
 ink_status ink_cuda_linear_find(ink_cuda_linears *linears, const ink_cuda_linear_problem *p,
                                 cudaStream_t stream, const ink_cuda_linear **linear, ink_error *error) {
     (void)linears, (void)stream;
-    if (p->x.dtype != INK_F32 && p->x.dtype != INK_BF16)
+    if (p->x.dtype != INK_F32 && p->x.dtype != INK_BF16 && p->x.dtype != INK_F8_E4M3)
         return ink_fail(error, INK_ERROR_INTERNAL, "a product of %s", ink_dtype_name(p->x.dtype));
     if (p->x.dtype == INK_F32 && p->out.dtype != INK_F32)
         return ink_fail(error, INK_ERROR_INTERNAL, "a product of f32 makes %s", ink_dtype_name(p->out.dtype));
@@ -67,6 +67,16 @@ static void widen(float *to, const void *data, ink_dtype dtype, int64_t first, i
     }
 }
 
+static void widen_row(float *to, const ink_cuda_matrix *m, int64_t row) {
+    if (m->dtype != INK_F8_E4M3) {
+        widen(to, m->data, m->dtype, row * m->stride, m->columns);
+        return;
+    }
+    for (int64_t c = 0; c < m->columns; c++) {
+        to[c] = (float)fake_get_fp8(m, row, c);
+    }
+}
+
 static double dot(const float *x, const float *y, int64_t n) {
     double sum = 0;
     for (int64_t i = 0; i < n; i++) {
@@ -79,12 +89,14 @@ static void linear_kernel(const void *arguments) {
     const ink_cuda_linear_problem *p = arguments;
     const int64_t rows = p->x.rows, k = p->x.columns;
     float *x = new_floats(rows * k), *w = new_floats(k);
+    ink_cuda_matrix weight = {.dtype = p->x.dtype, .rows = p->out.columns, .columns = k, .stride = k};
+    memcpy(&weight.data, &p->weight, sizeof weight.data);
     for (int64_t r = 0; r < rows; r++) {
-        widen(x + r * k, p->x.data, p->x.dtype, r * p->x.stride, k);
+        widen_row(x + r * k, &p->x, r);
     }
     for (int64_t o = 0; o < p->out.columns; o++) {
         const double bias = p->bias ? fake_weight(p->bias, p->out.dtype, o) : 0;
-        widen(w, p->weight, p->x.dtype, o * k, k);
+        widen_row(w, &weight, o);
         for (int64_t r = 0; r < rows; r++) {
             fake_put(&p->out, r, o, activate(p->activation, bias + dot(x + r * k, w, k)));
         }

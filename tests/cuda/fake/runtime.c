@@ -8,23 +8,38 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+enum { most_waits = 8, most_lanes = 2 };
+
+/* A launch of a captured stream. */
 typedef struct record {
-    struct record *next;
+    struct record *next;                    /* of the same stream */
+    const struct record *waits[most_waits]; /* of other streams */
+    int n_waits;
     fake_kernel kernel;
     void *arguments;
+    bool done;
 } record;
 
+/* The launches of each stream that took part; lane 0 is the stream that the capture began with. */
 struct fake_graph {
-    record *first, **last;
+    record *first[most_lanes];
+    struct fake_stream *streams[most_lanes];
+    int lanes;
 };
 struct fake_stream {
     struct fake_graph *captured; /* NULL: nothing is */
+    record *last;                /* what was captured */
+    const record *waits[most_waits];
+    int n_waits; /* of the next launch */
 };
 struct fake_event {
-    int nothing;
+    bool recorded;
+    struct fake_graph *captured; /* in which it was recorded; NULL: in none */
+    const record *at;            /* NULL: before the first launch */
 };
 
 static atomic_int objects, launches;
+static int preferred;
 static atomic_size_t device_bytes;
 static size_t limit = (size_t)1 << 40;
 
@@ -33,6 +48,9 @@ int fake_leaks(void) {
 }
 void fake_limit_memory(size_t bytes) {
     limit = atomic_load(&device_bytes) + bytes;
+}
+void fake_prefer_lane(int lane) {
+    preferred = lane;
 }
 int fake_launches(void) {
     return atomic_exchange(&launches, 0);
@@ -45,8 +63,8 @@ cudaError_t cudaGetDeviceCount(int *count) {
     return cudaSuccess;
 }
 cudaError_t cudaDeviceGetAttribute(int *value, enum cudaDeviceAttr name, int device) {
-    (void)name, (void)device;
-    *value = 9;
+    (void)device;
+    *value = name == cudaDevAttrMultiProcessorCount ? 132 : 9;
     return cudaSuccess;
 }
 cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *properties, int device) {
@@ -147,14 +165,36 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned flags) {
     *stream = make(sizeof **stream);
     return *stream ? cudaSuccess : cudaErrorMemoryAllocation;
 }
+cudaError_t cudaStreamCreateWithPriority(cudaStream_t *stream, unsigned flags, int priority) {
+    (void)priority;
+    return cudaStreamCreateWithFlags(stream, flags);
+}
+cudaError_t cudaDeviceGetStreamPriorityRange(int *least, int *greatest) {
+    *least = 0;
+    *greatest = -5;
+    return cudaSuccess;
+}
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
     return destroy(stream);
 }
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
     return stream->captured ? cudaErrorInvalidValue : cudaSuccess;
 }
+/* A stream that waits for what is captured is captured too. Stricter than CUDA with events that were never
+ * recorded. */
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned flags) {
-    (void)stream, (void)event, (void)flags;
+    (void)flags;
+    struct fake_graph *graph = event->captured;
+    if (!event->recorded || (stream->captured && stream->captured != graph)) return cudaErrorInvalidValue;
+    if (!graph) return cudaSuccess;
+    if (graph->lanes == 0) return cudaErrorInvalidValue; /* that capture is over */
+    if (!stream->captured) {
+        if (graph->lanes == most_lanes) return cudaErrorInvalidValue;
+        stream->captured = graph;
+        graph->streams[graph->lanes++] = stream;
+    }
+    if (stream->n_waits == most_waits) return cudaErrorInvalidValue;
+    if (event->at) stream->waits[stream->n_waits++] = event->at;
     return cudaSuccess;
 }
 cudaError_t cudaEventCreate(cudaEvent_t *event) {
@@ -169,7 +209,9 @@ cudaError_t cudaEventDestroy(cudaEvent_t event) {
     return destroy(event);
 }
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
-    (void)event, (void)stream;
+    /* What the stream waits for now is not part of what the event stands for here. */
+    if (stream->captured && stream->n_waits > 0 && !stream->last) return cudaErrorInvalidValue;
+    *event = (struct fake_event){.recorded = true, .captured = stream->captured, .at = stream->last};
     return cudaSuccess;
 }
 cudaError_t cudaEventQuery(cudaEvent_t event) {
@@ -201,47 +243,101 @@ cudaError_t fake_start(cudaStream_t stream, fake_kernel kernel, const void *argu
         return cudaErrorMemoryAllocation;
     }
     memcpy(copy, arguments, bytes);
-    *r = (record){.kernel = kernel, .arguments = copy};
-    *stream->captured->last = r;
-    stream->captured->last = &r->next;
+    *r = (record){.kernel = kernel, .arguments = copy, .n_waits = stream->n_waits};
+    memcpy(r->waits, stream->waits, sizeof r->waits);
+    stream->n_waits = 0;
+    int lane = 0;
+    while (stream->captured->streams[lane] != stream) {
+        lane++;
+    }
+    *(stream->last ? &stream->last->next : &stream->captured->first[lane]) = r;
+    stream->last = r;
     return cudaSuccess;
 }
 
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, enum cudaStreamCaptureMode mode) {
     (void)mode;
+    if (stream->captured) return cudaErrorInvalidValue;
     stream->captured = make(sizeof *stream->captured);
     if (!stream->captured) return cudaErrorMemoryAllocation;
-    stream->captured->last = &stream->captured->first;
+    stream->captured->streams[0] = stream;
+    stream->captured->lanes = 1;
     return cudaSuccess;
 }
+
+/* Other streams must be waited for at the end. */
+static bool is_joined(const struct fake_graph *graph, int lane) {
+    const struct fake_stream *main = graph->streams[0];
+    bool joined = !graph->streams[lane]->last;
+    for (int i = 0; i < main->n_waits; i++) {
+        joined = joined || main->waits[i] == graph->streams[lane]->last;
+    }
+    return joined && graph->streams[lane]->n_waits == 0;
+}
+
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *graph) {
     *graph = stream->captured;
-    stream->captured = NULL;
-    return cudaSuccess;
+    bool joined = true;
+    for (int i = 1; i < (*graph)->lanes; i++) {
+        joined = joined && is_joined(*graph, i);
+    }
+    for (int i = 0; i < (*graph)->lanes; i++) {
+        *(*graph)->streams[i] = (struct fake_stream){0};
+    }
+    (*graph)->lanes = 0;
+    return joined ? cudaSuccess : cudaErrorInvalidValue;
 }
+
 /* Takes the records over. */
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t *replay, cudaGraph_t graph, unsigned long long flags) {
     (void)flags;
     *replay = make(sizeof **replay);
     if (!*replay) return cudaErrorMemoryAllocation;
-    (*replay)->first = graph->first;
-    graph->first = NULL;
-    return cudaSuccess;
-}
-cudaError_t cudaGraphLaunch(cudaGraphExec_t replay, cudaStream_t stream) {
-    if (stream->captured) return cudaErrorInvalidValue;
-    for (const record *r = replay->first; r; r = r->next) {
-        atomic_fetch_add(&launches, 1);
-        r->kernel(r->arguments);
+    for (int i = 0; i < most_lanes; i++) {
+        (*replay)->first[i] = graph->first[i];
+        graph->first[i] = NULL;
     }
     return cudaSuccess;
 }
+
+static bool is_ready(const record *r) {
+    bool ready = r != NULL;
+    for (int i = 0; ready && i < r->n_waits; i++) {
+        ready = r->waits[i]->done;
+    }
+    return ready;
+}
+
+/* As far as one lane can go, then the other: as far apart in time as they may be. */
+cudaError_t cudaGraphLaunch(cudaGraphExec_t replay, cudaStream_t stream) {
+    if (stream->captured) return cudaErrorInvalidValue;
+    record *at[most_lanes];
+    for (int i = 0; i < most_lanes; i++) {
+        at[i] = replay->first[i];
+        for (record *r = at[i]; r; r = r->next) {
+            r->done = false;
+        }
+    }
+    for (;;) {
+        const int lane = is_ready(at[preferred]) ? preferred : !preferred;
+        record *r = at[lane];
+        if (!is_ready(r)) break;
+        atomic_fetch_add(&launches, 1);
+        r->kernel(r->arguments);
+        r->done = true;
+        at[lane] = r->next;
+    }
+    return at[0] || at[1] ? cudaErrorInvalidValue : cudaSuccess;
+}
+
 cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
-    while (graph->first) {
-        record *r = graph->first;
-        graph->first = r->next;
-        free(r->arguments);
-        free(r);
+    for (int i = 0; i < most_lanes; i++) {
+        while (graph->first[i]) {
+            record *r = graph->first[i];
+            graph->first[i] = r->next;
+            free(r->arguments);
+            free(r);
+        }
     }
     return destroy(graph);
 }
@@ -257,6 +353,7 @@ double fake_weight(const void *data, ink_dtype dtype, int64_t i) {
 
 double fake_get(const ink_cuda_matrix *m, int64_t row, int64_t column) {
     const int64_t at = row * m->stride + column;
+    if (m->dtype == INK_F8_E4M3) return fake_get_fp8(m, row, column);
     if (m->dtype == INK_I32) return (double)((const int32_t *)m->data)[at];
     if (m->dtype == INK_U8) return (double)((const uint8_t *)m->data)[at];
     return fake_weight(m->data, m->dtype, at);
