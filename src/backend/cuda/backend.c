@@ -173,6 +173,16 @@ static ink_status choose_precision(ink_cuda_context *context, const char *precis
     return INK_OK;
 }
 
+/* What runs beside something else is small, and must not stand in line behind it. */
+static ink_status create_side_stream(ink_cuda_context *context, ink_error *error) {
+    int least = 0, greatest = 0;
+    cudaError_t code = cudaDeviceGetAttribute(&context->processors, cudaDevAttrMultiProcessorCount, 0);
+    if (code == cudaSuccess) code = cudaDeviceGetStreamPriorityRange(&least, &greatest);
+    if (code == cudaSuccess)
+        code = cudaStreamCreateWithPriority(&context->side, cudaStreamNonBlocking, greatest);
+    return ink_cuda_check(code, "a stream", error);
+}
+
 static ink_status configure(ink_cuda_context *context, const ink_cuda_settings *settings, ink_error *error) {
     char device[128];
     if (!ink_cuda_usable(device, sizeof device)) {
@@ -184,12 +194,12 @@ static ink_status configure(ink_cuda_context *context, const ink_cuda_settings *
     context->residual = settings->narrow_residual ? context->activation : INK_F32;
     context->separate = settings->separate;
     context->one_stream = settings->one_stream;
+    context->side_processors = settings->side_processors;
     snprintf(context->description, sizeof context->description, "cuda: %s, %s", device, precision);
     INK_TRY(ink_cuda_check(cudaSetDevice(context->device), "the start of the device", error));
     INK_TRY(ink_cuda_check(cudaStreamCreateWithFlags(&context->stream, cudaStreamNonBlocking), "a stream",
                            error));
-    INK_TRY(
-        ink_cuda_check(cudaStreamCreateWithFlags(&context->side, cudaStreamNonBlocking), "a stream", error));
+    INK_TRY(create_side_stream(context, error));
     INK_TRY(ink_cuda_linears_create(&context->linears, error));
     return ink_cuda_weights_create(context->device, context->stream, settings->threads, &context->weights,
                                    error);

@@ -11,12 +11,13 @@
 
 typedef struct ink_cuda_context {
     ink_backend base;
-    int device;
-    ink_dtype activation; /* INK_BF16 or INK_F32 */
-    ink_dtype residual;   /* of the residual streams */
+    int device, processors; /* multiprocessors that it has */
+    ink_dtype activation;   /* INK_BF16 or INK_F32 */
+    ink_dtype residual;     /* of the residual streams */
     const char *precision;
     unsigned fp8; /* groups of layers, as rules have them */
     bool separate, one_stream;
+    int side_processors; /* as ink_cuda_settings */
     /* Everything happens on `stream`, in order; `side` is for what may run beside it, and is joined again. */
     cudaStream_t stream, side;
     ink_cuda_weights *weights;

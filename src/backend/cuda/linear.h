@@ -16,6 +16,7 @@ typedef struct ink_cuda_linear_problem {
     const void *bias;   /* [N] of out's type; nullable */
     ink_activation activation;
     ink_cuda_matrix out; /* [M, N], f32, or bf16 if x is not f32 */
+    int processors;      /* how many multiprocessors it may take; 0: all */
 } ink_cuda_linear_problem;
 
 ink_status ink_cuda_linears_create(ink_cuda_linears **linears, ink_error *error);

@@ -6,8 +6,9 @@
 
 #include <stdlib.h>
 
-static ink_status choose_linear(ink_cuda_program *p, int32_t i, ink_error *error) {
-    const ink_cuda_linear_problem problem = ink_cuda_linear_problem_of(p, &p->lowered.launches[i]);
+ink_status ink_cuda_choose_linear(ink_cuda_program *p, int32_t i, int processors, ink_error *error) {
+    ink_cuda_linear_problem problem = ink_cuda_linear_problem_of(p, &p->lowered.launches[i]);
+    problem.processors = processors;
     return ink_cuda_linear_find(p->context->linears, &problem, p->context->stream, &p->choices[i].linear,
                                 error);
 }
@@ -68,7 +69,7 @@ static ink_status choose_all(ink_cuda_program *p, ink_error *error) {
     for (int32_t i = 0; i < p->lowered.n_launches; i++) {
         switch (p->lowered.launches[i].op) {
         case INK_OP_LINEAR:
-            INK_TRY(choose_linear(p, i, error));
+            INK_TRY(ink_cuda_choose_linear(p, i, 0, error));
             break;
         case INK_OP_ATTENTION:
             INK_TRY(choose_attention(p, i, attention, error));
@@ -87,7 +88,8 @@ static ink_status choose_all(ink_cuda_program *p, ink_error *error) {
 
 ink_status ink_cuda_link(ink_cuda_program *p, ink_error *error) {
     INK_TRY(ink_cuda_weights_load(p->context->weights, p->weights, (size_t)p->lowered.n_wanted, error));
-    const ink_status status = choose_all(p, error);
+    ink_status status = choose_all(p, error);
+    if (status == INK_OK) status = ink_cuda_split(p, error);
     if (status != INK_OK) {
         ink_cuda_unlink(p);
         return status;

@@ -2,6 +2,7 @@
 
 #include "backend/cuda/fp8.h"
 #include "backend/cuda/kernels.h"
+#include "backend/cuda/lanes.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -213,8 +214,7 @@ static void lower_linears(lowering *l, int32_t n, ink_cuda_launch *launch) {
         launch->out[0] = output(l, n, 0);
         /* What is to be e4m3 is rounded by another launch, which does the activation. */
         if (result->dtype == INK_F8_E4M3)
-            launch->out[0] =
-                fresh_matrix(l, l->rules->activation, launch->in[0].rows, launch->out[0].columns);
+            launch->out[0] = fresh_matrix(l, l->rules->activation, launch->in[0].rows, launch->out[0].columns);
         else
             launch->activation = first->params.linear.activation;
         launch->in[1] = operand_in(l, first->inputs[1], factors, first);
@@ -384,7 +384,10 @@ static ink_status place(lowering *l, ink_error *error) {
             note_use(l, &out->launches[i].out[k], i);
         }
     }
-    return ink_plan_place(out->storages, out->n_storages, &out->arena_bytes, error);
+    if (!l->rules->one_lane) ink_cuda_lanes_choose(out);
+    INK_TRY(ink_plan_place(out->storages, out->n_storages, &out->arena_bytes, error));
+    ink_cuda_lanes_order(out);
+    return INK_OK;
 }
 
 ink_status ink_cuda_lower(const ink_graph *graph, const ink_cuda_rules *rules, ink_cuda_lowered *lowered,

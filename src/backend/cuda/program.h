@@ -20,6 +20,13 @@ typedef struct ink_cuda_choice {
     ink_cuda_conv_plan *conv;           /* owned */
 } ink_cuda_choice;
 
+/* How long a part of a program took, with so many multiprocessors for the products of lane 1. */
+typedef struct ink_cuda_trial {
+    int processors; /* 0: lane 1 is not limited; -1: all in one lane */
+    float milliseconds;
+} ink_cuda_trial;
+enum { ink_cuda_most_trials = 8 };
+
 typedef struct ink_cuda_program {
     ink_program base;
     ink_cuda_context *context;
@@ -29,8 +36,12 @@ typedef struct ink_cuda_program {
     ink_cuda_choice *choices;  /* [lowered.n_launches] */
     ink_cuda_buffer **bound;   /* [value id] of slots; NULL: not bound */
     char *arena;
-    int64_t *step; /* on the device */
-    bool linked;   /* weights are there, and choices are made for what is bound */
+    int64_t *step;      /* on the device */
+    bool linked;        /* weights are there, and choices are made for what is bound */
+    bool beside;        /* lane 1 runs on the side stream */
+    cudaEvent_t *marks; /* [n_launches + 2] ends of launches that are awaited, begin and end of lane 1 */
+    ink_cuda_trial trials[ink_cuda_most_trials]; /* of the last link; the first of them is one lane */
+    int n_trials;
     cudaGraphExec_t replay;
     int64_t runs, finished;
     cudaEvent_t *ends; /* [ends_cap], of runs finished ... runs - 1, at run % ends_cap */
@@ -42,6 +53,12 @@ typedef struct ink_cuda_program {
 ink_status ink_cuda_link(ink_cuda_program *program, ink_error *error);
 /* Forgets choices and the replay; waits until the device is done with them. */
 void ink_cuda_unlink(ink_cuda_program *program);
+/* Chooses how launch i, a product, is computed on so many multiprocessors; 0: all. */
+ink_status ink_cuda_choose_linear(ink_cuda_program *program, int32_t i, int processors, ink_error *error);
+
+/* ---- split.c ---- */
+/* Whether lane 1 runs beside lane 0, and on how much of the device: what is fastest. Choices must be made. */
+ink_status ink_cuda_split(ink_cuda_program *program, ink_error *error);
 
 /* ---- execute.c ---- */
 void *ink_cuda_address(const ink_cuda_program *program, const ink_cuda_operand *operand);
@@ -53,6 +70,9 @@ ink_status ink_cuda_execute(const ink_cuda_program *program, int32_t i, cudaStre
                             ink_error *error);
 
 /* ---- run.c ---- */
+/* Records launches [begin, end) as a graph that can be replayed. */
+ink_status ink_cuda_capture(const ink_cuda_program *program, int32_t begin, int32_t end,
+                            cudaGraphExec_t *replay, ink_error *error);
 /* What a run checks first. */
 ink_status ink_cuda_check_run(const ink_cuda_program *program, int64_t step, const ink_run_control *control,
                               ink_error *error);

@@ -34,24 +34,52 @@ ink_status ink_cuda_check_run(const ink_cuda_program *p, int64_t step, const ink
     return INK_OK;
 }
 
-static ink_status launch_all(const ink_cuda_program *p, ink_error *error) {
-    for (int32_t i = 0; i < p->lowered.n_launches; i++) {
+static ink_status wait_for(const ink_cuda_program *p, int lane, int32_t mark, ink_error *error) {
+    const cudaStream_t stream = lane ? p->context->side : p->context->stream;
+    return ink_cuda_check(cudaStreamWaitEvent(stream, p->marks[mark], 0), "a wait", error);
+}
+
+static ink_status record(const ink_cuda_program *p, int lane, int32_t mark, ink_error *error) {
+    const cudaStream_t stream = lane ? p->context->side : p->context->stream;
+    return ink_cuda_check(cudaEventRecord(p->marks[mark], stream), "a mark", error);
+}
+
+/* Lane 1 begins after what was started before, and what is started later comes after it. */
+static ink_status launch_in_lanes(const ink_cuda_program *p, int32_t begin, int32_t end, ink_error *error) {
+    const int32_t n = p->lowered.n_launches;
+    INK_TRY(record(p, 0, n, error));
+    INK_TRY(wait_for(p, 1, n, error));
+    for (int32_t i = begin; i < end; i++) {
+        const ink_cuda_launch *launch = &p->lowered.launches[i];
+        if (launch->after >= begin) INK_TRY(wait_for(p, launch->lane, launch->after, error));
+        INK_TRY(ink_cuda_execute(p, i, launch->lane ? p->context->side : p->context->stream, error));
+        if (launch->awaited) INK_TRY(record(p, launch->lane, i, error));
+    }
+    INK_TRY(record(p, 1, n + 1, error));
+    return wait_for(p, 0, n + 1, error);
+}
+
+static ink_status launch(const ink_cuda_program *p, int32_t begin, int32_t end, ink_error *error) {
+    if (p->beside) return launch_in_lanes(p, begin, end, error);
+    for (int32_t i = begin; i < end; i++) {
         INK_TRY(ink_cuda_execute(p, i, p->context->stream, error));
     }
     return INK_OK;
 }
 
-/* Records the launches as a graph that can be replayed. */
-static ink_status capture(ink_cuda_program *p, ink_error *error) {
+ink_status ink_cuda_capture(const ink_cuda_program *p, int32_t begin, int32_t end, cudaGraphExec_t *replay,
+                            ink_error *error) {
     cudaStream_t stream = p->context->stream;
     const char *what = "the recording of a program";
     INK_TRY(ink_cuda_check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), what, error));
-    const ink_status status = launch_all(p, error);
+    const ink_status status = launch(p, begin, end, error);
     cudaGraph_t graph = NULL;
     const cudaError_t code = cudaStreamEndCapture(stream, &graph);
     ink_status ended = status;
     if (status == INK_OK) ended = ink_cuda_check(code, what, error);
-    if (ended == INK_OK) ended = ink_cuda_check(cudaGraphInstantiate(&p->replay, graph, 0), what, error);
+    if (ended == INK_OK) /* with the priority of the side stream */
+        ended = ink_cuda_check(cudaGraphInstantiate(replay, graph, cudaGraphInstantiateFlagUseNodePriority),
+                               what, error);
     if (graph) (void)cudaGraphDestroy(graph);
     if (ended != INK_OK) (void)cudaGetLastError();
     return ended;
@@ -103,10 +131,11 @@ ink_status ink_cuda_program_run(ink_program *base, int64_t step, const ink_run_c
     INK_TRY(ink_cuda_check_run(p, step, control, error));
     const bool first = !p->linked;
     if (first) INK_TRY(ink_cuda_link(p, error));
-    if (!first && !p->replay) INK_TRY(capture(p, error));
+    const int32_t n = p->lowered.n_launches;
+    if (!first && !p->replay) INK_TRY(ink_cuda_capture(p, 0, n, &p->replay, error));
     INK_TRY(ink_cuda_check(ink_cuda_set_step(p->context->stream, p->step, step), "a run", error));
     if (first)
-        INK_TRY(launch_all(p, error));
+        INK_TRY(launch(p, 0, n, error));
     else
         INK_TRY(ink_cuda_check(cudaGraphLaunch(p->replay, p->context->stream), "a run", error));
     return ink_cuda_note_end(p, error);

@@ -1,0 +1,114 @@
+/*
+ * Whether lane 1 runs beside lane 0, and how the device is divided between their products. A product takes
+ * every multiprocessor that it can get and keeps it to its end, so two of them are only side by side if both
+ * are told to leave something. Large products come in waves of equal tiles, and often a few multiprocessors
+ * less make no more waves. What is fastest is found by trying a part of the program that it repeats.
+ */
+#include "backend/cuda/lanes.h"
+#include "backend/cuda/program.h"
+
+#include <assert.h>
+
+enum { most_runs = 8 };
+static const float enough_milliseconds = 12;
+/* One lane is simpler: two must be better than that by so much. */
+static const float worth = 0.995f;
+
+/* What is tried; not more than a quarter of the device. */
+static const int wishes[] = {-1, 0, 4, 8, 12, 16, 24};
+static_assert(sizeof wishes / sizeof wishes[0] <= ink_cuda_most_trials, "there is room for every trial");
+
+/* Products of launches [begin, end) for so many multiprocessors of lane 1. */
+static ink_status divide(ink_cuda_program *p, int32_t begin, int32_t end, int processors, ink_error *error) {
+    for (int32_t i = begin; i < end; i++) {
+        const ink_cuda_launch *launch = &p->lowered.launches[i];
+        if (launch->op != INK_OP_LINEAR) continue;
+        const int own = processors <= 0 ? 0 : launch->lane ? processors : p->context->processors - processors;
+        INK_TRY(ink_cuda_choose_linear(p, i, own, error));
+    }
+    p->beside = processors >= 0;
+    return INK_OK;
+}
+
+static ink_status replay(cudaGraphExec_t graph, int runs, cudaStream_t stream, const cudaEvent_t *events,
+                         float *milliseconds) {
+    cudaError_t code = cudaEventRecord(events[0], stream);
+    for (int i = 0; i < runs && code == cudaSuccess; i++) {
+        code = cudaGraphLaunch(graph, stream);
+    }
+    if (code == cudaSuccess) code = cudaEventRecord(events[1], stream);
+    if (code == cudaSuccess) code = cudaEventSynchronize(events[1]);
+    if (code == cudaSuccess) code = cudaEventElapsedTime(milliseconds, events[0], events[1]);
+    *milliseconds /= (float)runs;
+    return code == cudaSuccess ? INK_OK : INK_ERROR_INTERNAL;
+}
+
+/* Milliseconds of launches [begin, end) as they are chosen now. */
+static ink_status take_time(ink_cuda_program *p, int32_t begin, int32_t end, const cudaEvent_t *events,
+                            float *milliseconds, ink_error *error) {
+    cudaStream_t stream = p->context->stream;
+    cudaGraphExec_t graph = NULL;
+    *milliseconds = 0;
+    INK_TRY(ink_cuda_capture(p, begin, end, &graph, error));
+    ink_status status = replay(graph, 1, stream, events, milliseconds);
+    if (status == INK_OK) status = replay(graph, 1, stream, events, milliseconds);
+    const float runs = enough_milliseconds / (*milliseconds + 0.001f);
+    if (status == INK_OK)
+        status = replay(graph,
+                        runs > most_runs ? most_runs
+                        : runs < 2       ? 2
+                                         : (int)runs,
+                        stream, events, milliseconds);
+    (void)cudaGraphExecDestroy(graph);
+    return status == INK_OK ? INK_OK : ink_fail(error, status, "CUDA could not do the trial of a program");
+}
+
+static ink_status try_all(ink_cuda_program *p, int32_t begin, int32_t end, const cudaEvent_t *events,
+                          ink_error *error) {
+    for (size_t i = 0; i < sizeof wishes / sizeof wishes[0]; i++) {
+        if (4 * wishes[i] > p->context->processors) continue;
+        ink_cuda_trial *trial = &p->trials[p->n_trials];
+        trial->processors = wishes[i];
+        INK_TRY(divide(p, begin, end, wishes[i], error));
+        INK_TRY(take_time(p, begin, end, events, &trial->milliseconds, error));
+        p->n_trials++;
+    }
+    return INK_OK;
+}
+
+/* Tries, and says what was fastest. */
+static ink_status find_fastest(ink_cuda_program *p, int32_t begin, int32_t end, int *processors,
+                               ink_error *error) {
+    cudaEvent_t events[2] = {NULL, NULL};
+    ink_status status = ink_cuda_check(cudaEventCreate(&events[0]), "an event", error);
+    if (status == INK_OK) status = ink_cuda_check(cudaEventCreate(&events[1]), "an event", error);
+    /* Modulation is read at a step that exists. */
+    if (status == INK_OK)
+        status = ink_cuda_check(ink_cuda_set_step(p->context->stream, p->step, 0), "a trial", error);
+    if (status == INK_OK) status = try_all(p, begin, end, events, error);
+    for (int i = 0; i < 2; i++) {
+        if (events[i]) (void)cudaEventDestroy(events[i]);
+    }
+    if (status != INK_OK) return status;
+    float best = p->trials[0].milliseconds * worth;
+    *processors = p->trials[0].processors;
+    for (int i = 1; i < p->n_trials; i++) {
+        if (p->trials[i].milliseconds >= best) continue;
+        best = p->trials[i].milliseconds;
+        *processors = p->trials[i].processors;
+    }
+    return INK_OK;
+}
+
+ink_status ink_cuda_split(ink_cuda_program *p, ink_error *error) {
+    int32_t begin, end;
+    int processors = p->context->side_processors;
+    p->n_trials = 0;
+    if (!p->marks) return INK_OK;
+    if (processors == 0) {
+        processors = -1;
+        if (ink_cuda_lanes_section(&p->lowered, &begin, &end))
+            INK_TRY(find_fastest(p, begin, end, &processors, error));
+    }
+    return divide(p, 0, p->lowered.n_launches, processors, error);
+}
