@@ -23,7 +23,7 @@ _inkstone_generate() {
     --backend) ;;
     --cpu-level) COMPREPLY=($(compgen -W 'scalar avx2 avx512' -- "$cur")) ;;
     --threads | -t) ;;
-    --precision) COMPREPLY=($(compgen -W 'f32 bf16' -- "$cur")) ;;
+    --precision) COMPREPLY=($(compgen -W 'f32 bf16 fp8' -- "$cur")) ;;
     --fused-modulate) COMPREPLY=($(compgen -W 'auto on off' -- "$cur")) ;;
     --max-ram) ;;
     --progress-every) ;;
@@ -50,7 +50,7 @@ _inkstone_inspect() {
     --backend) ;;
     --cpu-level) COMPREPLY=($(compgen -W 'scalar avx2 avx512' -- "$cur")) ;;
     --threads | -t) ;;
-    --precision) COMPREPLY=($(compgen -W 'f32 bf16' -- "$cur")) ;;
+    --precision) COMPREPLY=($(compgen -W 'f32 bf16 fp8' -- "$cur")) ;;
     --fused-modulate) COMPREPLY=($(compgen -W 'auto on off' -- "$cur")) ;;
     --max-ram) ;;
     *)
@@ -79,7 +79,7 @@ _inkstone_study() {
     --backend) ;;
     --cpu-level) COMPREPLY=($(compgen -W 'scalar avx2 avx512' -- "$cur")) ;;
     --threads | -t) ;;
-    --precision) COMPREPLY=($(compgen -W 'f32 bf16' -- "$cur")) ;;
+    --precision) COMPREPLY=($(compgen -W 'f32 bf16 fp8' -- "$cur")) ;;
     --fused-modulate) COMPREPLY=($(compgen -W 'auto on off' -- "$cur")) ;;
     --max-ram) ;;
     --progress-every) ;;
@@ -96,7 +96,7 @@ _inkstone_verify() {
     --backend) ;;
     --cpu-level) COMPREPLY=($(compgen -W 'scalar avx2 avx512' -- "$cur")) ;;
     --threads | -t) ;;
-    --precision) COMPREPLY=($(compgen -W 'f32 bf16' -- "$cur")) ;;
+    --precision) COMPREPLY=($(compgen -W 'f32 bf16 fp8' -- "$cur")) ;;
     --fused-modulate) COMPREPLY=($(compgen -W 'auto on off' -- "$cur")) ;;
     --max-ram) ;;
     *)
@@ -129,7 +129,7 @@ _inkstone_bench() {
     --backend) ;;
     --cpu-level) COMPREPLY=($(compgen -W 'scalar avx2 avx512' -- "$cur")) ;;
     --threads | -t) ;;
-    --precision) COMPREPLY=($(compgen -W 'f32 bf16' -- "$cur")) ;;
+    --precision) COMPREPLY=($(compgen -W 'f32 bf16 fp8' -- "$cur")) ;;
     --fused-modulate) COMPREPLY=($(compgen -W 'auto on off' -- "$cur")) ;;
     --max-ram) ;;
     *)

@@ -103,8 +103,9 @@ typedef struct ink_model_options {
     bool synthetic; /* ignore weight files; fill weights from a counter-based generator (for measuring) */
     ink_log_fn log; /* nullable */
     void *log_user; /* handed to log */
-    const char *precision; /* of what is computed: "f32", "bf16"; NULL: the backend's own choice (cuda,
-                              and mlx on Metal: bf16; elsewhere f32). cpu and reference know f32 alone */
+    const char *precision; /* of what is computed: "f32", "bf16", "fp8"; NULL: the backend's own choice (cuda,
+                              and mlx on Metal: bf16; elsewhere f32). cpu and reference know f32 alone, and
+                              cuda alone knows fp8: bf16, but for the products of the transformer's blocks */
     const char *
         fused_modulate; /* norm, scale and shift as one Metal kernel (mlx): "auto", "on", "off"; NULL: auto */
     int layers;         /* of the transformer only the first so many blocks, to measure; 0: all of them */
@@ -141,7 +142,8 @@ INK_API const char *ink_model_path(const ink_model *model);
 /* Name of the backend in use, and a line about it ("cpu: 8 threads, avx2"). Owned by the model. */
 INK_API const char *ink_model_backend(const ink_model *model);
 
-/* What it computes with, "f32" or "bf16": options.precision, or what the backend chose. Static storage. */
+/* What it computes with, "f32", "bf16" or "fp8": options.precision, or what the backend chose. Static
+ * storage. */
 INK_API const char *ink_model_precision(const ink_model *model);
 
 typedef struct ink_component {

@@ -42,7 +42,7 @@ typedef struct ink_profile {
 typedef struct ink_backend_options {
     int threads;                /* 0: one per processor */
     const char *cpu_level;      /* NULL, "scalar", "avx2", "avx512" */
-    const char *precision;      /* of activations: "f32", "bf16"; NULL: the backend's own choice */
+    const char *precision;      /* of activations: "f32", "bf16", "fp8"; NULL: the backend's own choice */
     const char *fused_modulate; /* norm, scale and shift as one kernel: "auto", "on", "off"; NULL: auto */
     int64_t max_ram;            /* bytes of memory to stay below, where a backend can; 0: its own limits */
 } ink_backend_options;
@@ -100,7 +100,7 @@ void ink_backend_destroy(ink_backend *backend);
 const char *ink_backend_describe(const ink_backend *backend);
 /* A sentence about an option that has no effect here, or NULL. */
 const char *ink_backend_note(const ink_backend *backend);
-/* "f32", "bf16". Static storage. */
+/* "f32", "bf16", "fp8". Static storage. */
 const char *ink_backend_precision(const ink_backend *backend);
 
 /* A zero-filled buffer. Destroy it before its backend. */

@@ -163,9 +163,10 @@ const cli_option cli_options[cli_n_options] = {
                               .help = "highest instruction set to use (default: the best there is)"},
     [CLI_OPTION_THREADS] = {"threads", 't', CLI_INTEGER, running, "N", .min = 0, .max = 1024,
                             .help = "threads of the CPU (default 0: one per processor)"},
-    [CLI_OPTION_PRECISION] = {"precision", 0, CLI_CHOICE, running, "TYPE", .choices = "f32 bf16",
-                              .help = "of what is computed (default: bf16 with mlx on Metal, else f32;\n"
-                                      "cpu and reference know f32 alone)"},
+    [CLI_OPTION_PRECISION] = {"precision", 0, CLI_CHOICE, running, "TYPE", .choices = "f32 bf16 fp8",
+                              .help =
+                                  "of what is computed; fp8 with cuda alone, cpu and reference f32 alone\n"
+                                  "(default: bf16 with cuda and with mlx on Metal, else f32)"},
     [CLI_OPTION_FUSED_MODULATE] = {"fused-modulate", 0, CLI_CHOICE, running, "WHEN", .choices = "auto on off",
                                    .help = "mlx on Metal: norm, scale and shift as one kernel of our own\n"
                                            "(default auto, which is off until it was measured)"},

@@ -143,6 +143,10 @@ run 2 bench --trace -
 says "--trace needs the name of a file"
 run 1 bench --backend frobnicate
 says "frobnicate"
+for backend in cpu reference; do
+    run 1 bench --backend $backend --precision fp8
+    says "'$backend' computes in f32 alone and cannot do 'fp8'"
+done
 
 # An interruption leaves nothing.
 (
