@@ -169,7 +169,7 @@ static ink_status choose_precision(ink_cuda_context *context, const char *precis
             "fp8 needs a device of compute capability %d, and this one has %d; use --precision bf16",
             fp8_compute_capability, major);
     }
-    context->fp8 = fp8_groups ? fp8_groups : INK_CUDA_FP8_ALL;
+    context->fp8 = fp8_groups ? fp8_groups : INK_CUDA_FP8_DEFAULT;
     return INK_OK;
 }
 
