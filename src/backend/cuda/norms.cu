@@ -2,6 +2,7 @@
  * Norms over the columns of a row. A row is read once, kept in registers, and written once.
  */
 #include "backend/cuda/fp8.cuh"
+#include "backend/cuda/layer_packs.cuh"
 
 namespace {
 
@@ -138,15 +139,7 @@ static cudaError_t launch_rms(cudaStream_t stream, const rms_problem &p, const i
 
 /* ---- layer norm and modulation ---- */
 
-struct layer_norm_problem {
-    int64_t columns;
-    ink_cuda_modulation mod, gate;
-    int64_t shift_column, scale_column, gate_column;
-    float eps;
-    float *scales; /* of an e4m3 result */
-};
-
-constexpr int layer_packs = 3, most_layer_threads = 512;
+constexpr int layer_packs = 3;
 constexpr int most_layer_columns = layer_packs * most_layer_threads * pack_size;
 static_assert(most_layer_columns == ink_cuda_most_fp8_norm_columns, "longer rows are read again");
 
@@ -326,6 +319,29 @@ static cudaError_t launch_layer_norm(cudaStream_t stream, const layer_norm_probl
     return cudaGetLastError();
 }
 
+/* Rows of the size, types and alignment that have a kernel of their own. */
+static bool are_packs(const layer_norm_problem &p, bool vector, const ink_cuda_matrix *add,
+                      const ink_cuda_matrix *out) {
+    return vector && p.columns % (warp_size * pack_size) == 0 &&
+           p.columns <= most_layer_threads * pack_size && (!add || add->dtype == INK_BF16) &&
+           out->dtype != INK_F32;
+}
+
+template <typename X, typename O>
+static cudaError_t launch_packs(cudaStream_t stream, const layer_norm_problem &p, const ink_cuda_matrix *x,
+                                const ink_cuda_matrix *add, const ink_cuda_matrix *out) {
+    const unsigned rows = (unsigned)x->rows, threads = (unsigned)(p.columns / pack_size);
+    X *from = static_cast<X *>(x->data);
+    O *to = static_cast<O *>(out->data);
+    if (add)
+        layer_norm_packs<true><<<rows, threads, 0, stream>>>(
+            p, from, x->stride, static_cast<const ink_bf16 *>(add->data), add->stride, to, out->stride);
+    else
+        layer_norm_packs<false><<<rows, threads, 0, stream>>>(
+            p, from, x->stride, static_cast<const ink_bf16 *>(NULL), 0, to, out->stride);
+    return cudaGetLastError();
+}
+
 } // namespace
 
 cudaError_t ink_cuda_rms_norm(cudaStream_t stream, const ink_cuda_matrix *x, const void *weight,
@@ -349,6 +365,7 @@ cudaError_t ink_cuda_layer_norm_modulate(cudaStream_t stream, const ink_cuda_mat
     if (!same_size(x, out) || (add && (!gate || !same_size(x, add)))) return cudaErrorInvalidValue;
     if (x->rows * x->columns == 0) return cudaSuccess;
     const layer_norm_problem p = {x->columns,
+                                  1.0f / (float)x->columns,
                                   *mod,
                                   add ? *gate : *mod,
                                   shift_column,
@@ -362,6 +379,13 @@ cudaError_t ink_cuda_layer_norm_modulate(cudaStream_t stream, const ink_cuda_mat
                         (fp8 ? aligned_fp8(out) : aligned_rows(out)) &&
                         aligned_modulation(mod, shift_column) && aligned_modulation(mod, scale_column) &&
                         (!add || (aligned_rows(add) && aligned_modulation(gate, gate_column)));
+    if (are_packs(p, vector, add, out)) {
+        return with_type(x->dtype, [&](auto x_tag) {
+            typedef typename decltype(x_tag)::type X;
+            return fp8 ? launch_packs<X, ink_fp8>(stream, p, x, add, out)
+                       : launch_packs<X, ink_bf16>(stream, p, x, add, out);
+        });
+    }
     return with_type(x->dtype, [&](auto x_tag) {
         return with_type(add ? add->dtype : x->dtype, [&](auto add_tag) {
             typedef typename decltype(x_tag)::type X;

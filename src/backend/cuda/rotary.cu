@@ -3,7 +3,7 @@
  *
  * A block takes one row: the angles are the same for all heads, so every thread loads its own once.
  */
-#include "backend/cuda/device.cuh"
+#include "backend/cuda/rotary_packs.cuh"
 
 namespace {
 
@@ -193,6 +193,25 @@ static cudaError_t launch_rotary(cudaStream_t stream, const rotary_problem &p, i
     return cudaGetLastError();
 }
 
+/* Two matrices for the kernel that knows their shape and types? `vector` is known to hold. */
+static bool launch_packs(cudaStream_t stream, const rotary_problem &p, const ink_cuda_matrix *x,
+                         const ink_cuda_matrix *out) {
+    const int heads = p.matrix[0].heads + p.matrix[1].heads, threads = heads * rotary_team / packs_at_once;
+    if (p.half || !p.table || p.head_dim != rotary_team * pack_size || !p.matrix[0].weight ||
+        !p.matrix[1].weight || p.weight_dtype != INK_BF16 || x[0].dtype != INK_BF16 ||
+        out[0].dtype != INK_BF16 || x[0].stride != x[1].stride || out[0].stride != out[1].stride ||
+        heads % packs_at_once != 0 || threads % warp_size != 0 || threads > most_pack_threads)
+        return false;
+    rotary_packs_problem packs = {{}, {}, {}, x[0].stride, out[0].stride, p.matrix[0].heads, p.table, p.eps};
+    for (int i = 0; i < 2; i++) {
+        packs.x[i] = static_cast<const ink_bf16 *>(x[i].data);
+        packs.out[i] = static_cast<ink_bf16 *>(out[i].data);
+        packs.weight[i] = static_cast<const ink_bf16 *>(p.matrix[i].weight);
+    }
+    rotate_packs<<<(unsigned)x[0].rows, (unsigned)threads, 0, stream>>>(packs);
+    return true;
+}
+
 static bool valid(int count, const ink_cuda_matrix *x, const void *const *weight, ink_dtype weight_dtype,
                   int64_t head_dim, const ink_cuda_matrix *out) {
     if (count < 1 || count > 2 || head_dim < 2 || head_dim % 2 != 0 || head_dim > INT32_MAX) return false;
@@ -227,6 +246,7 @@ cudaError_t ink_cuda_head_norm_rotary(cudaStream_t stream, int count, const ink_
         vector =
             vector && aligned_rows(&x[i]) && aligned_rows(&out[i]) && aligned(gain, bytes_of(weight_dtype));
     }
+    if (vector && count == 2 && launch_packs(stream, p, x, out)) return cudaGetLastError();
     return with_type(x[0].dtype, [&](auto x_tag) {
         return with_type(out[0].dtype, [&](auto out_tag) {
             typedef typename decltype(x_tag)::type X;

@@ -1,0 +1,125 @@
+/*
+ * Layer norm with modulation for rows that are one pack for each thread of a block, which is what
+ * transformers have: everything that a row needs is on its way before anything is waited for.
+ */
+#ifndef INK_BACKEND_CUDA_LAYER_PACKS_CUH
+#define INK_BACKEND_CUDA_LAYER_PACKS_CUH
+
+#include "backend/cuda/fp8.cuh"
+
+constexpr int most_layer_threads = 512;
+
+struct layer_norm_problem {
+    int64_t columns;
+    float inverse_columns;
+    ink_cuda_modulation mod, gate;
+    int64_t shift_column, scale_column, gate_column;
+    float eps;
+    float *scales; /* of an e4m3 result */
+};
+
+/* 16 bytes that are read once: tables should stay in the cache that is nearest instead. Loads of this kind
+ * are started in the order in which they are written. */
+static __device__ __forceinline__ uint4 load_once(const void *at) {
+    uint4 v;
+    asm volatile("ld.global.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w)
+                 : "l"(at)
+                 : "memory");
+    return v;
+}
+
+/* A pack as it lies in memory. */
+struct wide_pack {
+    uint4 low, high;
+    __device__ __forceinline__ explicit wide_pack(const float *at)
+        : low(load_once(at)), high(load_once(at + pack_size / 2)) {}
+    __device__ __forceinline__ void widen_to(float (&v)[pack_size]) const {
+        const uint32_t all[pack_size] = {low.x, low.y, low.z, low.w, high.x, high.y, high.z, high.w};
+#pragma unroll
+        for (int i = 0; i < pack_size; i++) {
+            v[i] = __uint_as_float(all[i]);
+        }
+    }
+};
+struct narrow_pack {
+    uint4 words;
+    __device__ __forceinline__ explicit narrow_pack(const ink_bf16 *at) : words(load_once(at)) {}
+    __device__ __forceinline__ void widen_to(float (&v)[pack_size]) const {
+        const uint32_t all[4] = {words.x, words.y, words.z, words.w};
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+            v[2 * i] = __uint_as_float(all[i] << 16);
+            v[2 * i + 1] = __uint_as_float(all[i] & 0xFFFF0000u);
+        }
+    }
+};
+template <typename T> struct pack_of { typedef narrow_pack type; };
+template <> struct pack_of<float> { typedef wide_pack type; };
+
+/* As block_sum, of at most 16 warps. */
+static __device__ __forceinline__ float small_block_sum(float x, float *partial) {
+    x = team_sum(x, warp_size);
+    if (threadIdx.x % warp_size == 0) partial[threadIdx.x / warp_size] = x;
+    __syncthreads();
+    const unsigned own = threadIdx.x % (warp_size / 2);
+    return team_sum(own < blockDim.x / warp_size ? partial[own] : 0.0f, warp_size / 2);
+}
+
+/* The result of a row, of which v is this thread's pack. */
+template <typename O>
+static __device__ __forceinline__ void store_result(const layer_norm_problem &p, O *out,
+                                                    const float (&v)[pack_size], float *partial) {
+    if constexpr (is_fp8<O>::value) {
+        const float largest = block_largest(pack_largest(v, 0.0f, pack_size), partial);
+        if (threadIdx.x == 0) p.scales[blockIdx.x] = fp8_scale(largest);
+        store_fp8_pack<true>(out, v, fp8_factor(largest), pack_size);
+    } else {
+        store_vector(out, v);
+    }
+}
+
+/* A block for each row, of columns / 8 threads, which are whole warps. If `adds`, x += gate * add first. */
+template <bool adds, typename X, typename O>
+__global__ void __launch_bounds__(most_layer_threads, 2)
+    layer_norm_packs(layer_norm_problem p, X *x, int64_t x_stride, const ink_bf16 *add, int64_t add_stride,
+                     O *out, int64_t out_stride) {
+    __shared__ float partial[3][most_layer_threads / warp_size];
+    const int64_t row = blockIdx.x;
+    const int column = (int)threadIdx.x * pack_size;
+    x += row * x_stride + column;
+    const typename pack_of<X>::type raw(x);
+    float v[pack_size], a[pack_size], gate[pack_size], scale[pack_size], shift[pack_size];
+    if constexpr (adds) {
+        const narrow_pack more(add + row * add_stride + column);
+        load_table_pack<true>(gate, modulation_of(p.gate, row) + p.gate_column + column, pack_size);
+        more.widen_to(a);
+    }
+    const float *mod = modulation_of(p.mod, row) + column;
+    load_table_pack<true>(scale, mod + p.scale_column, pack_size);
+    load_table_pack<true>(shift, mod + p.shift_column, pack_size);
+    raw.widen_to(v);
+    if constexpr (adds) {
+#pragma unroll
+        for (int k = 0; k < pack_size; k++) {
+            v[k] = rounded<X>(fmaf(gate[k], a[k], v[k]));
+        }
+        store_vector(x, v);
+    }
+    const float sum = ((v[0] + v[1]) + (v[2] + v[3])) + ((v[4] + v[5]) + (v[6] + v[7]));
+    const float mean = small_block_sum(sum, partial[0]) * p.inverse_columns;
+    float squares = 0;
+#pragma unroll
+    for (int k = 0; k < pack_size; k++) {
+        v[k] -= mean;
+        squares = fmaf(v[k], v[k], squares);
+    }
+    const float factor = rsqrtf(fmaf(small_block_sum(squares, partial[1]), p.inverse_columns, p.eps));
+#pragma unroll
+    for (int k = 0; k < pack_size; k++) {
+        v[k] = fmaf(v[k] * factor, 1.0f + scale[k], shift[k]);
+    }
+    store_result(p, out + row * out_stride + column, v, partial[2]);
+}
+
+#endif
