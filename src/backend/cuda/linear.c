@@ -279,6 +279,10 @@ static cublasStatus_t multiply(const ink_cuda_linears *linears, const ink_cuda_l
                           workspace_bytes, stream);
 }
 
+bool ink_cuda_linear_is_plain(const ink_cuda_linear *l) {
+    return l->plain;
+}
+
 ink_status ink_cuda_linear_run(ink_cuda_linears *linears, const ink_cuda_linear *l,
                                const ink_cuda_linear_problem *p, int lane, cudaStream_t stream,
                                ink_error *error) {

@@ -28,6 +28,9 @@ size_t ink_cuda_linears_bytes(const ink_cuda_linears *linears);
 ink_status ink_cuda_linear_find(ink_cuda_linears *linears, const ink_cuda_linear_problem *problem,
                                 cudaStream_t stream, const ink_cuda_linear **linear, ink_error *error);
 
+/* Of e4m3: does our own kernel compute it, as the library cannot? */
+bool ink_cuda_linear_is_plain(const ink_cuda_linear *linear);
+
 /* `lane` 0 or 1: which scratch memory; two products may run at the same time if their lanes differ. */
 ink_status ink_cuda_linear_run(ink_cuda_linears *linears, const ink_cuda_linear *linear,
                                const ink_cuda_linear_problem *problem, int lane, cudaStream_t stream,
