@@ -1,6 +1,6 @@
 # The front door: `make help` says what there is. CMake does the work; its presets are in CMakePresets.json.
 
-PROMPT ?= a cat face
+PROMPT ?= a fluffy cat
 OUTPUT ?= cat.png
 PREFIX ?= /usr/local
 FUZZ_SECONDS ?= 60

@@ -3,7 +3,7 @@
     python tools/train/evaluate.py draw --inkstone build/inkstone --model models/emoji --out build/train/pictures
     python tools/train/evaluate.py judge --pictures build/train/pictures --out build/train/numbers.json
 
-Every prompt is drawn once, with seed 1 and the model's defaults. A picture is right if each of its things, cut out
+Every prompt is drawn once, with seed 1 and the model's defaults; with `--every 10` only every tenth is. A picture is right if each of its things, cut out
 where the training pictures have it and brought to 64 x 64, is nearest to the right one of all training pictures of
 that size on that background; and, counted apart, if the classifier of classifier.py names it.
 """
@@ -137,7 +137,8 @@ class Questions:
                 self.add(f"{label}, one thing", article(self.nouns[i].en[0]), [Group(i)], canvas)
             self.many(f"{label}, {4 if canvas == 3 else 2} things", 4 if canvas == 3 else 2, number, False, canvas)
 
-    def make(self):
+    def make(self, every=1):
+        """{number: question}, every so many of them"""
         self.names()
         self.many("held-out pairs, English", 2, 120, False, held_out=True)
         self.many("held-out pairs, Chinese", 2, 120, True, held_out=True)
@@ -150,7 +151,7 @@ class Questions:
         self.colors(200)
         self.phrasings()
         self.sizes(40)
-        return self.all
+        return {i: question for i, question in enumerate(self.all) if i % every == 0}
 
 
 def draw_one(job):
@@ -166,7 +167,7 @@ def draw_one(job):
 def draw(options):
     options.out.mkdir(parents=True, exist_ok=True)
     jobs = [(options.inkstone, options.model, options.out / f"{i:05}.png", question, options.extra)
-            for i, question in enumerate(Questions(options.data).make())]
+            for i, question in Questions(options.data).make(options.every).items()]
     with concurrent.futures.ThreadPoolExecutor(options.processes) as pool:
         for i, _ in enumerate(pool.map(draw_one, jobs)):
             if i % 200 == 0:
@@ -176,7 +177,8 @@ def draw(options):
 def judge(options):
     from judge import Judge  # torch is only needed here
 
-    numbers = Judge(options.data, options.classifier).report(Questions(options.data).make(), options.pictures)
+    numbers = Judge(options.data, options.classifier).report(Questions(options.data).make(options.every),
+                                                                 options.pictures)
     options.out.write_text(json.dumps(numbers, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     for name, row in numbers["sets"].items():
         print(f"{name:28} {row['pictures']:5}  " + "  ".join(f"{k} {v}" for k, v in row.items() if k not in ("pictures", "wrong")))
@@ -190,6 +192,7 @@ def main():
         command = commands.add_parser(name)
         command.set_defaults(run=function)
         command.add_argument("--data", type=pathlib.Path, default=pathlib.Path("build/train"))
+        command.add_argument("--every", type=int, default=1, metavar="N", help="only every N-th prompt")
         if name == "draw":
             command.add_argument("--inkstone", default="build/inkstone")
             command.add_argument("--model", default="models/emoji")

@@ -127,9 +127,10 @@ class Judge:
         return row
 
     def report(self, questions, folder):
-        rows = {question.set: [] for question in questions}
+        """`questions`: {number: question}; `folder` has a picture for each number."""
+        rows = {question.set: [] for question in questions.values()}
         # Neighbours share the training pictures that they are compared with.
-        order = sorted(range(len(questions)), key=lambda i: (questions[i].intent.top, questions[i].canvas,
+        order = sorted(questions, key=lambda i: (questions[i].intent.top, questions[i].canvas,
                                                              questions[i].intent.groups[0].style, questions[i].intent.number))
         for done, i in enumerate(order):
             question = questions[i]
@@ -149,7 +150,10 @@ class Judge:
                     summary[f"{key} %"] = round(100 * sum(values) / len(values), 1)
             summary["wrong"] = [q.prompt for q, row in entries if not row["nearest"]]
             sets[name] = summary
-        return {"sets": sets, "classifier on training pictures %": self.classifier_alone()}
+        everything = [row for entries in rows.values() for _, row in entries]
+        share = lambda key: round(100 * sum(row[key] for row in everything) / len(everything), 1)
+        return {"sets": sets, "nearest, all %": share("nearest"), "classifier, all %": share("classifier"),
+                "classifier on training pictures %": self.classifier_alone()}
 
     @torch.no_grad()
     def classifier_alone(self):
