@@ -1,0 +1,172 @@
+/*
+ * Products of e4m3 numbers through the CUDA backend, on the stand-in for a device: golden tensors, what
+ * becomes a launch, and which memory the weights need.
+ */
+#include "backend/cuda/analysis.h"
+#include "backend/cuda/cuda.h"
+#include "fake.h"
+#include "pipeline/model.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+static const char tiny[] = INK_SOURCE_DIR "/tests/golden/tiny-random";
+static const char tiny_golden[] = INK_SOURCE_DIR "/tests/golden/tiny-random/golden.safetensors";
+static const char odd[] = INK_SOURCE_DIR "/tests/golden/tiny-odd";
+static const char odd_golden[] = INK_SOURCE_DIR "/tests/golden/tiny-odd/golden.safetensors";
+
+static ink_model *open_with(const char *path, const ink_cuda_settings *settings) {
+    ink_model_options options;
+    ink_model_options_init(&options);
+    options.path = path;
+    options.backend = "cpu";
+    options.threads = 1;
+    ink_model *model;
+    ink_error error = {0};
+    if (ink_model_open(&options, &model, &error) != INK_OK) fail_msg("%s", error.message);
+    ink_backend_destroy(model->backend);
+    if (ink_cuda_backend_create_with(settings, &model->backend, &error) != INK_OK)
+        fail_msg("%s", error.message);
+    return model;
+}
+
+/* ---- golden tensors ---- */
+
+static void note_failure(void *user, const ink_check *check) {
+    (void)user;
+    if (!check->passed)
+        print_message("%s: %g, at most %g\n", check->name, check->relative_l2, check->tolerance);
+}
+
+static size_t verify(const char *path, const char *golden, double tolerance, bool quiet,
+                     const ink_cuda_settings *settings) {
+    ink_model *model = open_with(path, settings);
+    size_t checked = 0, failed = 0;
+    ink_error error = {0};
+    if (ink_verify(model, golden, tolerance, quiet ? NULL : note_failure, NULL, &checked, &failed, &error) !=
+        INK_OK)
+        fail_msg("%s", error.message);
+    ink_model_close(model);
+    assert_true(checked >= 60);
+    assert_int_equal(fake_leaks(), 0);
+    return failed;
+}
+
+static void test_golden(void **state) {
+    (void)state;
+    const ink_cuda_settings all = {.precision = "fp8", .fp8_groups = INK_CUDA_FP8_ALL};
+    assert_int_equal(verify(tiny, tiny_golden, 8e-2, false, &(ink_cuda_settings){.precision = "fp8"}), 0);
+    assert_int_equal(verify(odd, odd_golden, 8e-2, false, &all), 0);
+}
+
+static void test_golden_separate(void **state) {
+    (void)state;
+    const ink_cuda_settings settings = {.precision = "fp8", .fp8_groups = INK_CUDA_FP8_ALL, .separate = true};
+    assert_int_equal(verify(tiny, tiny_golden, 8e-2, false, &settings), 0);
+}
+
+/* The check itself: bf16 is within this. */
+static void test_golden_notices(void **state) {
+    (void)state;
+    assert_true(verify(tiny, tiny_golden, 1e-2, true, &(ink_cuda_settings){.precision = "fp8"}) >= 5);
+}
+
+/* ---- launches of a step ---- */
+
+typedef struct kinds {
+    int fp8, bf16, rounded, norms, others;
+    double fp8_flops, bf16_flops;
+} kinds;
+
+static void count_launch(void *user, const ink_launch *launch) {
+    kinds *k = user;
+    if (strcmp(launch->kind, "linear fp8") == 0) {
+        k->fp8++;
+        k->fp8_flops += launch->flops;
+    } else if (strcmp(launch->kind, "linear") == 0) {
+        k->bf16++;
+        k->bf16_flops += launch->flops;
+    } else if (strcmp(launch->kind, "quantise") == 0) {
+        k->rounded++;
+        assert_true(launch->flops == 0.0);
+    } else if (strstr(launch->kind, "layer_norm_modulate")) {
+        k->norms++;
+    } else {
+        k->others++;
+    }
+}
+
+enum { blocks = 3, text_tokens = 4, side = 4, steps = 2 };
+
+/* A step of the tiny transformer, which has three blocks; the slots hold zeros. */
+static kinds profile_step(unsigned groups, size_t *bytes) {
+    const ink_cuda_settings settings = {.precision = groups ? "fp8" : "bf16", .fp8_groups = groups};
+    ink_model *model = open_with(tiny, &settings);
+    ink_layout layout;
+    const int64_t tokens[1] = {text_tokens};
+    assert_int_equal(ink_layout_init(&layout, 1, 1, tokens, side, side, NULL), INK_OK);
+    ink_graph *graph;
+    ink_program *program;
+    ink_buffer *buffers[16] = {0};
+    assert_int_equal(ink_graph_create(&graph, NULL), INK_OK);
+    ink_transformer_record_step(graph, &model->transformer, ink_model_transformer_weights(model), &layout,
+                                steps);
+    assert_int_equal(ink_compile(model->backend, graph, &program, NULL), INK_OK);
+    ink_value slot;
+    for (size_t i = 0; (slot = ink_graph_slot(graph, i)).id; i++) {
+        const ink_value_info *info = ink_graph_value(graph, slot.id);
+        assert_int_equal(ink_buffer_create(model->backend, info->dtype, &info->shape, &buffers[i], NULL),
+                         INK_OK);
+        assert_int_equal(ink_program_bind(program, info->name, buffers[i], NULL), INK_OK);
+    }
+    kinds k = {0};
+    const ink_profile profile = {count_launch, &k};
+    assert_int_equal(ink_program_profile(program, 0, NULL, &profile, NULL), INK_OK);
+    *bytes = ink_program_bytes(program);
+    ink_program_destroy(program);
+    for (int i = 0; i < 16; i++) {
+        ink_buffer_destroy(buffers[i]);
+    }
+    ink_graph_destroy(graph);
+    ink_layout_fini(&layout);
+    ink_model_close(model);
+    return k;
+}
+
+static void test_launches(void **state) {
+    (void)state;
+    size_t bf16_bytes, fp8_bytes, all_bytes;
+    const kinds bf16 = profile_step(0, &bf16_bytes), fp8 = profile_step(INK_CUDA_FP8_DEFAULT, &fp8_bytes),
+                all = profile_step(INK_CUDA_FP8_ALL, &all_bytes);
+    /* Each block of the image has q, k and v at once, the output, and the MLP's two; the text of the last
+     * block ends after q, k and v. */
+    assert_int_equal(bf16.bf16, 4 * blocks + (4 * blocks - 3) + 2);
+    assert_int_equal(fp8.fp8, 4 * blocks);
+    assert_int_equal(fp8.bf16, bf16.bf16 - fp8.fp8);
+    assert_int_equal(all.fp8, bf16.bf16 - 2);
+    assert_int_equal(all.bf16, 2);
+    /* What attention and the activation make is rounded; norms round what they write. */
+    assert_int_equal(fp8.rounded, 2 * blocks);
+    assert_int_equal(all.rounded, 2 * blocks + 2 * (blocks - 1));
+    assert_int_equal(bf16.fp8 + bf16.rounded, 0);
+    assert_int_equal(fp8.norms, bf16.norms);
+    assert_int_equal(fp8.others, bf16.others);
+    assert_true(fp8.fp8_flops + fp8.bf16_flops == bf16.bf16_flops);
+    /* A block's matrices of a stream are 12 times 128 x 128, and lose a byte of each number. */
+    const size_t stream = 12 * 128 * 128;
+    assert_in_range(bf16_bytes - fp8_bytes, blocks * stream * 9 / 10, blocks * stream);
+    assert_in_range(fp8_bytes - all_bytes, (blocks - 1) * stream * 9 / 10, blocks * stream);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_golden),
+        cmocka_unit_test(test_golden_separate),
+        cmocka_unit_test(test_golden_notices),
+        cmocka_unit_test(test_launches),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
