@@ -2,6 +2,7 @@
  * Rows are rounded to e4m3, and multiplied where no library does it.
  */
 #include "backend/cuda/fp8.cuh"
+#include "backend/cuda/layer_packs.cuh"
 
 namespace {
 
@@ -77,6 +78,68 @@ __global__ void __launch_bounds__(most_quantise_threads)
     }
 }
 
+constexpr int most_whole_threads = 768;
+
+/* Rows of columns = 8 * packs * threads, of whole warps: everything is on its way before anything is waited
+ * for. */
+template <int packs, bool gelu, typename X>
+__global__ void __launch_bounds__(most_whole_threads, 2)
+    quantise_whole_rows(int columns, const X *x, int64_t x_stride, ink_fp8 *out, float *scales) {
+    __shared__ float partial[most_whole_threads / warp_size];
+    const int64_t row = blockIdx.x;
+    const int own = (int)threadIdx.x * pack_size, step = (int)blockDim.x * pack_size;
+    x += row * x_stride + own;
+    out += row * columns + own;
+    float v[packs][pack_size], largest = 0;
+    if constexpr (packs == 2) {
+        const typename pack_of<X>::type first(x), second(x + step);
+        first.widen_to(v[0]);
+        second.widen_to(v[1]);
+    } else {
+        const typename pack_of<X>::type only(x);
+        only.widen_to(v[0]);
+    }
+#pragma unroll
+    for (int i = 0; i < packs; i++) {
+#pragma unroll
+        for (int k = 0; gelu && k < pack_size; k++) {
+            v[i][k] = gelu_tanh(v[i][k]);
+        }
+        largest = pack_largest(v[i], largest, pack_size);
+    }
+    largest = block_largest(largest, partial);
+    const float factor = fp8_factor(largest);
+    if (threadIdx.x == 0) scales[row] = fp8_scale(largest);
+#pragma unroll
+    for (int i = 0; i < packs; i++) {
+        store_fp8_pack<true>(out + i * step, v[i], factor, pack_size);
+    }
+}
+
+/* False if it is not for such rows. */
+template <typename X>
+static bool launch_whole(cudaStream_t stream, const quantise_problem &p, const ink_cuda_matrix *x,
+                         ink_fp8 *to, float *scales) {
+    const int64_t packs = p.columns > most_whole_threads * pack_size ? 2 : 1,
+                  threads = p.columns / (packs * pack_size);
+    if (p.columns % (packs * pack_size * warp_size) != 0 || threads > most_whole_threads ||
+        (p.activation != INK_ACT_NONE && p.activation != INK_ACT_GELU_TANH))
+        return false;
+    const bool gelu = p.activation == INK_ACT_GELU_TANH;
+    const dim3 grid((unsigned)x->rows), block((unsigned)threads);
+    const X *from = static_cast<const X *>(x->data);
+    const int columns = (int)p.columns;
+    if (packs == 1 && gelu)
+        quantise_whole_rows<1, true><<<grid, block, 0, stream>>>(columns, from, x->stride, to, scales);
+    else if (packs == 1)
+        quantise_whole_rows<1, false><<<grid, block, 0, stream>>>(columns, from, x->stride, to, scales);
+    else if (gelu)
+        quantise_whole_rows<2, true><<<grid, block, 0, stream>>>(columns, from, x->stride, to, scales);
+    else
+        quantise_whole_rows<2, false><<<grid, block, 0, stream>>>(columns, from, x->stride, to, scales);
+    return true;
+}
+
 template <typename X>
 static cudaError_t launch_quantise(cudaStream_t stream, const quantise_problem &p, bool vector,
                                    const ink_cuda_matrix *x, const ink_cuda_matrix *out) {
@@ -88,6 +151,7 @@ static cudaError_t launch_quantise(cudaStream_t stream, const quantise_problem &
     const X *from = static_cast<const X *>(x->data);
     ink_fp8 *to = static_cast<ink_fp8 *>(out->data);
     float *scales = ink_cuda_fp8_scales(out->data, out->rows, out->columns);
+    if (vector && launch_whole<X>(stream, p, x, to, scales)) return cudaGetLastError();
     if (p.columns > most_quantise_columns)
         quantise_long_rows<<<rows, threads, 0, stream>>>(p, from, x->stride, to, scales);
     else if (vector)

@@ -50,7 +50,7 @@ ink_status ink_cuda_linears_create(ink_cuda_linears **linears, ink_error *error)
     if (!l) return ink_fail_memory(error, "products", sizeof *l);
     ink_status status = check(cublasLtCreate(&l->handle), "its start", error);
     for (int i = 0; i < lanes && status == INK_OK; i++) {
-        status = ink_cuda_allocate(workspace_bytes, "products", &l->workspace[i], error);
+        status = ink_cuda_check(cudaMalloc(&l->workspace[i], workspace_bytes), "products", error);
     }
     if (status != INK_OK) {
         ink_cuda_linears_destroy(l);
@@ -120,20 +120,32 @@ static cudaDataType_t type_of(ink_dtype dtype) {
     return dtype == INK_F8_E4M3 ? CUDA_R_8F_E4M3 : dtype == INK_BF16 ? CUDA_R_16BF : CUDA_R_32F;
 }
 
+/* 0: all of them. */
+static ink_status set_processors(ink_cuda_linear *l, int count, ink_error *error) {
+    const int32_t processors = count;
+    return check(cublasLtMatmulDescSetAttribute(l->operation, CUBLASLT_MATMUL_DESC_SM_COUNT_TARGET,
+                                                &processors, sizeof processors),
+                 "a part of the device", error);
+}
+
+static ink_status set_fast_sums(ink_cuda_linear *l, bool on, ink_error *error) {
+    const int8_t fast = on;
+    return check(
+        cublasLtMatmulDescSetAttribute(l->operation, CUBLASLT_MATMUL_DESC_FAST_ACCUM, &fast, sizeof fast),
+        "sums", error);
+}
+
 /* Each row of x and of W has a scale. Sums of the fast kind are short of some bits, which is little beside
  * the rounding of the factors. */
 static ink_status describe_fp8(ink_cuda_linear *l, ink_error *error) {
     const int32_t rows = CUBLASLT_MATMUL_MATRIX_SCALE_OUTER_VEC_32F;
-    const int8_t fast = 1;
     INK_TRY(check(
         cublasLtMatmulDescSetAttribute(l->operation, CUBLASLT_MATMUL_DESC_A_SCALE_MODE, &rows, sizeof rows),
         "scales", error));
     INK_TRY(check(
         cublasLtMatmulDescSetAttribute(l->operation, CUBLASLT_MATMUL_DESC_B_SCALE_MODE, &rows, sizeof rows),
         "scales", error));
-    return check(
-        cublasLtMatmulDescSetAttribute(l->operation, CUBLASLT_MATMUL_DESC_FAST_ACCUM, &fast, sizeof fast),
-        "sums", error);
+    return set_fast_sums(l, true, error);
 }
 
 /* The library counts columns first: to it our row-major x [M, K] is a K x M matrix whose columns lie x.stride
@@ -148,11 +160,7 @@ static ink_status describe(ink_cuda_linear *l, ink_error *error) {
                                                  sizeof transposed),
                   "a product", error));
     if (key->x == INK_F8_E4M3) INK_TRY(describe_fp8(l, error));
-    const int32_t processors = (int32_t)key->processors;
-    if (processors > 0)
-        INK_TRY(check(cublasLtMatmulDescSetAttribute(l->operation, CUBLASLT_MATMUL_DESC_SM_COUNT_TARGET,
-                                                     &processors, sizeof processors),
-                      "a part of the device", error));
+    if (key->processors > 0) INK_TRY(set_processors(l, key->processors, error));
     const uint64_t m = (uint64_t)key->m, n = (uint64_t)key->n, k = (uint64_t)key->k;
     INK_TRY(check(cublasLtMatrixLayoutCreate(&l->weight, type_of(key->x), k, n, key->k), "a product", error));
     INK_TRY(
@@ -244,11 +252,11 @@ static ink_status ask(const ink_cuda_linears *linears, const ink_cuda_linear *l,
     return status;
 }
 
-/* Candidates with as much in the epilogue as the library can do. Its GELU is good to 17 bits or so, which is
- * plenty for bf16 and too little for f32. */
-static ink_status find_candidates(const ink_cuda_linears *linears, ink_cuda_linear *l,
-                                  const ink_cuda_linear_problem *p, cublasLtMatmulHeuristicResult_t *results,
-                                  int *n, ink_error *error) {
+/* Candidates with as much in the epilogue as the library can do; there may be none. Its GELU is good to 17
+ * bits or so, which is plenty for bf16 and too little for f32. */
+static ink_status ask_for_less(const ink_cuda_linears *linears, ink_cuda_linear *l,
+                               const ink_cuda_linear_problem *p, cublasLtMatmulHeuristicResult_t *results,
+                               int *n, ink_error *error) {
     const bool activation = l->key.activation == INK_ACT_GELU_TANH && l->key.out != INK_F32;
     const struct {
         bool bias, activation;
@@ -258,8 +266,21 @@ static ink_status find_candidates(const ink_cuda_linears *linears, ink_cuda_line
         INK_TRY(ask(linears, l, p, results, n, error));
         if (*n > 0) return INK_OK;
     }
-    l->plain = l->key.x == INK_F8_E4M3;
-    if (l->plain) return INK_OK;
+    return INK_OK;
+}
+
+static ink_status find_candidates(const ink_cuda_linears *linears, ink_cuda_linear *l,
+                                  const ink_cuda_linear_problem *p, cublasLtMatmulHeuristicResult_t *results,
+                                  int *n, ink_error *error) {
+    INK_TRY(ask_for_less(linears, l, p, results, n, error));
+    if (*n > 0) return INK_OK;
+    if (l->key.x == INK_F8_E4M3) {
+        if (l->key.processors > 0) INK_TRY(set_processors(l, 0, error));
+        INK_TRY(set_fast_sums(l, false, error));
+        INK_TRY(ask_for_less(linears, l, p, results, n, error));
+        l->plain = *n == 0;
+        return INK_OK;
+    }
     return ink_fail(
         error, INK_ERROR_UNSUPPORTED,
         "cuBLASLt has no product of %lld x %lld by %lld x %lld (%s) on this device; use --precision "
