@@ -1,0 +1,167 @@
+/*
+ * Text beside the image on a device: the numbers stay those of one lane, and what each division of the device
+ * takes for a block is printed.
+ */
+#include "backend/cuda/cuda.h"
+#include "backend/cuda/program.h"
+#include "models/transformer.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#ifndef LANES_HEADS
+#define LANES_HEADS 24 /* of 128 */
+#endif
+
+enum { blocks = 4, steps = 2, tokens = 64, runs = 3 };
+
+typedef struct model {
+    ink_weights *weights;
+    ink_layout layout;
+    ink_graph *graph;
+} model;
+
+static void open_model(model *m, int64_t height, int64_t width) {
+    const int64_t dim = LANES_HEADS * 128, both[2] = {tokens, tokens};
+    const ink_transformer_config config = {.patch_size = 2,
+                                           .in_channels = 64,
+                                           .out_channels = 16,
+                                           .num_layers = blocks,
+                                           .num_heads = LANES_HEADS,
+                                           .head_dim = 128,
+                                           .joint_attention_dim = 64,
+                                           .axes = {16, 56, 56},
+                                           .dim = dim,
+                                           .modulation_columns = (blocks * 12 + 2) * dim};
+    assert_int_equal(ink_weights_create_synthetic(&m->weights, NULL), INK_OK);
+    ink_weights_leave_unfilled(m->weights);
+    assert_int_equal(ink_layout_init(&m->layout, 1, 2, both, height / 8, width / 8, NULL), INK_OK);
+    assert_int_equal(ink_graph_create(&m->graph, NULL), INK_OK);
+    ink_transformer_record_step(m->graph, &config, m->weights, &m->layout, steps);
+}
+
+static void close_model(model *m) {
+    ink_graph_destroy(m->graph);
+    ink_layout_fini(&m->layout);
+    ink_weights_close(m->weights);
+}
+
+/* Numbers in [-0.5, 0.5); the modulation is small, so that sums do not grow. */
+static void fill(ink_buffer *buffer, const ink_value_info *info, uint32_t seed) {
+    const size_t n = (size_t)ink_shape_count(&info->shape);
+    const float scale = strcmp(info->name, "modulation") == 0 ? 0.1f : 1;
+    float *values = malloc(n * sizeof *values);
+    assert_non_null(values);
+    for (size_t i = 0; i < n; i++) {
+        seed = seed * 1664525u + 1013904223u;
+        values[i] = scale * ((float)(seed >> 8) / 16777216 - 0.5f);
+    }
+    assert_int_equal(ink_buffer_write(buffer, values, n * sizeof *values, NULL), INK_OK);
+    free(values);
+}
+
+static void print_trials(const ink_cuda_program *p) {
+    for (int i = 0; i < p->n_trials; i++) {
+        const int n = p->trials[i].processors;
+        if (n < 0)
+            printf("  one lane:                 ");
+        else if (n == 0)
+            printf("  beside, not limited:      ");
+        else
+            printf("  beside, on %2d processors: ", n);
+        printf("%8.4f ms a block\n", (double)p->trials[i].milliseconds);
+    }
+    fflush(stdout);
+}
+
+/* The latents after some runs, which the caller frees. */
+static float *run_steps(const model *m, const ink_cuda_settings *settings, size_t *count) {
+    ink_backend *backend;
+    ink_program *program;
+    ink_error error = {0};
+    if (ink_cuda_backend_create_with(settings, &backend, &error) != INK_OK) fail_msg("%s", error.message);
+    if (ink_compile(backend, m->graph, &program, &error) != INK_OK) fail_msg("%s", error.message);
+    ink_buffer *buffers[16], *latents = NULL;
+    size_t n = 0;
+    ink_value slot;
+    for (; (slot = ink_graph_slot(m->graph, n)).id; n++) {
+        const ink_value_info *info = ink_graph_value(m->graph, slot.id);
+        assert_int_equal(ink_buffer_create(backend, info->dtype, &info->shape, &buffers[n], NULL), INK_OK);
+        assert_int_equal(ink_program_bind(program, info->name, buffers[n], NULL), INK_OK);
+        fill(buffers[n], info, (uint32_t)n + 1);
+        if (strcmp(info->name, "latents") != 0) continue;
+        latents = buffers[n];
+        *count = (size_t)ink_shape_count(&info->shape);
+    }
+    for (int run = 0; run < runs; run++) { /* the first launch by launch, the others replayed */
+        if (ink_program_run(program, run % steps, NULL, &error) != INK_OK) fail_msg("%s", error.message);
+    }
+    assert_non_null(latents);
+    float *result = malloc(*count * sizeof *result);
+    assert_non_null(result);
+    if (ink_buffer_read(latents, result, *count * sizeof *result, &error) != INK_OK)
+        fail_msg("%s", error.message);
+    print_trials((const ink_cuda_program *)program);
+    ink_program_destroy(program);
+    for (size_t i = 0; i < n; i++) {
+        ink_buffer_destroy(buffers[i]);
+    }
+    ink_backend_destroy(backend);
+    return result;
+}
+
+/* Other products may be chosen, so sums may be rounded otherwise. */
+static void expect_close(const float *got, const float *want, size_t count, const char *what) {
+    double difference = 0, size = 0;
+    for (size_t i = 0; i < count; i++) {
+        difference += ((double)got[i] - (double)want[i]) * ((double)got[i] - (double)want[i]);
+        size += (double)want[i] * (double)want[i];
+    }
+    printf("  %s: differs by %.2g\n", what, sqrt(difference / size));
+    if (!(difference <= 1e-4 * size)) fail_msg("%s: differs by %g", what, sqrt(difference / size));
+}
+
+static void compare(int64_t height, int64_t width) {
+    model m;
+    size_t count = 0;
+    printf("%d x %d:\n", (int)width, (int)height);
+    open_model(&m, height, width);
+    float *expected = run_steps(&m, &(ink_cuda_settings){.one_stream = true}, &count);
+    float *again = run_steps(&m, &(ink_cuda_settings){.one_stream = true}, &count);
+    float *forced = run_steps(&m, &(ink_cuda_settings){.side_processors = 8}, &count);
+    float *best = run_steps(&m, &(ink_cuda_settings){0}, &count);
+    expect_close(again, expected, count, "one lane again");
+    expect_close(forced, expected, count, "beside, on 8 processors");
+    expect_close(best, expected, count, "what is fastest");
+    free(expected), free(again), free(forced), free(best);
+    close_model(&m);
+}
+
+static void test_512(void **state) {
+    (void)state;
+    compare(512, 512);
+}
+static void test_1024(void **state) {
+    (void)state;
+    compare(1024, 1024);
+}
+static void test_1328(void **state) {
+    (void)state;
+    compare(1328, 1328);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_512), cmocka_unit_test(test_1024),
+                                       cmocka_unit_test(test_1328)};
+    char text[256];
+    if (!ink_cuda_usable(text, sizeof text)) {
+        printf("passed over: %s\n", text);
+        return 77;
+    }
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
