@@ -93,6 +93,7 @@ bool ink_cuda_lanes_conflict(const ink_cuda_lowered *l, int32_t i, int32_t j) {
 
 /* Operations that take every row for itself. */
 static bool is_by_rows(ink_op op) {
+    if (op == INK_CUDA_QUANTISE) return true;
     switch (op) {
     case INK_OP_LINEAR:
     case INK_OP_RMS_NORM:

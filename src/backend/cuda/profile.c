@@ -1,5 +1,6 @@
 /*
- * A run with a record of every launch: they start one by one, with an event between each and the next.
+ * A run with a record of every launch: they start one by one, with an event between each and the next of its
+ * lane. What runs beside something else does so here too, as it may have been chosen for that.
  */
 #include "backend/cuda/program.h"
 
@@ -39,13 +40,15 @@ static const char *name_of(const ink_cuda_launch *l) {
 static void tell(const ink_cuda_program *p, int32_t i, double begin, double seconds,
                  const ink_profile *profile) {
     const ink_cuda_launch *l = &p->lowered.launches[i];
+    const int track = p->beside ? l->lane : 0;
     char label[INK_LABEL_BYTES], kind[64];
-    snprintf(kind, sizeof kind, "%s", name_of(l));
+    snprintf(kind, sizeof kind, "%s%s", track ? "beside: " : "", name_of(l));
     ink_launch launch = {.kind = kind,
                          .label = ink_node_label(p->graph, l->nodes[0], label),
                          .begin = begin,
                          .seconds = seconds,
-                         .bytes = launch_bytes(l)};
+                         .bytes = launch_bytes(l),
+                         .track = track};
     for (int k = 0; k < l->n_nodes && l->op < INK_OP_COUNT; k++) {
         launch.flops += ink_node_flops(p->graph, l->nodes[k]);
         const size_t used = strlen(kind);
@@ -55,14 +58,27 @@ static void tell(const ink_cuda_program *p, int32_t i, double begin, double seco
     profile->on_launch(profile->user, &launch);
 }
 
-static ink_status run_timed(ink_cuda_program *p, int64_t step, cudaEvent_t *events, ink_error *error) {
-    cudaStream_t stream = p->context->stream;
-    INK_TRY(ink_cuda_check(ink_cuda_set_step(stream, p->step, step), "a run", error));
-    INK_TRY(ink_cuda_check(cudaEventRecord(events[0], stream), "a measurement", error));
-    for (int32_t i = 0; i < p->lowered.n_launches; i++) {
-        INK_TRY(ink_cuda_execute(p, i, stream, error));
-        INK_TRY(ink_cuda_check(cudaEventRecord(events[i + 1], stream), "a measurement", error));
+/* Creates the events of ink_cuda_start, and one for the begin of all. */
+static ink_status create_events(const ink_cuda_program *p, cudaEvent_t *events, ink_error *error) {
+    const int32_t n = p->lowered.n_launches;
+    bool begun[2] = {false, false};
+    for (int32_t i = 0; i < n; i++) {
+        const ink_cuda_launch *l = &p->lowered.launches[i];
+        const int lane = p->beside ? l->lane : 0;
+        if (!begun[lane] || (p->beside && l->after >= 0))
+            INK_TRY(ink_cuda_check(cudaEventCreate(&events[2 * i]), "an event", error));
+        INK_TRY(ink_cuda_check(cudaEventCreate(&events[2 * i + 1]), "an event", error));
+        begun[lane] = true;
     }
+    return ink_cuda_check(cudaEventCreate(&events[2 * n]), "an event", error);
+}
+
+static ink_status run_timed(ink_cuda_program *p, int64_t step, const cudaEvent_t *events, ink_error *error) {
+    cudaStream_t stream = p->context->stream;
+    const int32_t n = p->lowered.n_launches;
+    INK_TRY(ink_cuda_check(ink_cuda_set_step(stream, p->step, step), "a run", error));
+    INK_TRY(ink_cuda_check(cudaEventRecord(events[2 * n], stream), "a measurement", error));
+    INK_TRY(ink_cuda_start(p, 0, n, events, error));
     INK_TRY(ink_cuda_note_end(p, error));
     return ink_cuda_check(cudaStreamSynchronize(stream), "a run", error);
 }
@@ -70,14 +86,17 @@ static ink_status run_timed(ink_cuda_program *p, int64_t step, cudaEvent_t *even
 static ink_status run_and_tell(ink_cuda_program *p, int64_t step, const ink_profile *profile,
                                cudaEvent_t *events, ink_error *error) {
     const int32_t n = p->lowered.n_launches;
-    for (int32_t i = 0; i <= n; i++) {
-        INK_TRY(ink_cuda_check(cudaEventCreate(&events[i]), "an event", error));
-    }
+    cudaEvent_t last[2] = {NULL, NULL}; /* of each lane */
+    INK_TRY(create_events(p, events, error));
     INK_TRY(run_timed(p, step, events, error));
     for (int32_t i = 0; i < n; i++) {
+        const int lane = p->beside ? p->lowered.launches[i].lane : 0;
+        const cudaEvent_t first = events[2 * i] ? events[2 * i] : last[lane];
         float begin = 0, end = 0;
-        INK_TRY(ink_cuda_check(cudaEventElapsedTime(&begin, events[0], events[i]), "a measurement", error));
-        INK_TRY(ink_cuda_check(cudaEventElapsedTime(&end, events[0], events[i + 1]), "a measurement", error));
+        INK_TRY(ink_cuda_check(cudaEventElapsedTime(&begin, events[2 * n], first), "a measurement", error));
+        INK_TRY(ink_cuda_check(cudaEventElapsedTime(&end, events[2 * n], events[2 * i + 1]), "a measurement",
+                               error));
+        last[lane] = events[2 * i + 1];
         tell(p, i, (double)begin / 1000, (double)(end - begin) / 1000, profile);
     }
     return INK_OK;
@@ -88,11 +107,11 @@ ink_status ink_cuda_program_profile(ink_program *base, int64_t step, const ink_r
     ink_cuda_program *p = (ink_cuda_program *)base;
     INK_TRY(ink_cuda_check_run(p, step, control, error));
     if (!p->linked) INK_TRY(ink_cuda_link(p, error));
-    const int32_t n = p->lowered.n_launches;
-    cudaEvent_t *events = calloc((size_t)n + 1, sizeof(cudaEvent_t));
-    if (!events) return ink_fail_memory(error, "a measurement", ((size_t)n + 1) * sizeof(cudaEvent_t));
+    const int32_t n = 2 * p->lowered.n_launches + 1;
+    cudaEvent_t *events = calloc((size_t)n, sizeof(cudaEvent_t));
+    if (!events) return ink_fail_memory(error, "a measurement", (size_t)n * sizeof(cudaEvent_t));
     const ink_status status = run_and_tell(p, step, profile, events, error);
-    for (int32_t i = 0; i <= n; i++) {
+    for (int32_t i = 0; i < n; i++) {
         if (events[i]) (void)cudaEventDestroy(events[i]);
     }
     free(events);

@@ -70,6 +70,10 @@ ink_status ink_cuda_execute(const ink_cuda_program *program, int32_t i, cudaStre
                             ink_error *error);
 
 /* ---- run.c ---- */
+/* Starts launches [begin, end). `times` is nullable: launch i is preceded by event 2 i, if it is not NULL, and
+ * followed by event 2 i + 1. */
+ink_status ink_cuda_start(const ink_cuda_program *program, int32_t begin, int32_t end,
+                          const cudaEvent_t *times, ink_error *error);
 /* Records launches [begin, end) as a graph that can be replayed. */
 ink_status ink_cuda_capture(const ink_cuda_program *program, int32_t begin, int32_t end,
                             cudaGraphExec_t *replay, ink_error *error);

@@ -44,25 +44,38 @@ static ink_status record(const ink_cuda_program *p, int lane, int32_t mark, ink_
     return ink_cuda_check(cudaEventRecord(p->marks[mark], stream), "a mark", error);
 }
 
+/* What is timed begins when the one before it in its lane ends, unless it waits for the other lane. */
+static ink_status execute(const ink_cuda_program *p, int32_t i, int lane, const cudaEvent_t *times,
+                          ink_error *error) {
+    cudaStream_t stream = lane ? p->context->side : p->context->stream;
+    if (times && times[2 * i])
+        INK_TRY(ink_cuda_check(cudaEventRecord(times[2 * i], stream), "a measurement", error));
+    INK_TRY(ink_cuda_execute(p, i, stream, error));
+    if (!times) return INK_OK;
+    return ink_cuda_check(cudaEventRecord(times[2 * i + 1], stream), "a measurement", error);
+}
+
 /* Lane 1 begins after what was started before, and what is started later comes after it. */
-static ink_status launch_in_lanes(const ink_cuda_program *p, int32_t begin, int32_t end, ink_error *error) {
+static ink_status launch_in_lanes(const ink_cuda_program *p, int32_t begin, int32_t end,
+                                  const cudaEvent_t *times, ink_error *error) {
     const int32_t n = p->lowered.n_launches;
     INK_TRY(record(p, 0, n, error));
     INK_TRY(wait_for(p, 1, n, error));
     for (int32_t i = begin; i < end; i++) {
         const ink_cuda_launch *launch = &p->lowered.launches[i];
         if (launch->after >= begin) INK_TRY(wait_for(p, launch->lane, launch->after, error));
-        INK_TRY(ink_cuda_execute(p, i, launch->lane ? p->context->side : p->context->stream, error));
+        INK_TRY(execute(p, i, launch->lane, times, error));
         if (launch->awaited) INK_TRY(record(p, launch->lane, i, error));
     }
     INK_TRY(record(p, 1, n + 1, error));
     return wait_for(p, 0, n + 1, error);
 }
 
-static ink_status launch(const ink_cuda_program *p, int32_t begin, int32_t end, ink_error *error) {
-    if (p->beside) return launch_in_lanes(p, begin, end, error);
+ink_status ink_cuda_start(const ink_cuda_program *p, int32_t begin, int32_t end, const cudaEvent_t *times,
+                          ink_error *error) {
+    if (p->beside) return launch_in_lanes(p, begin, end, times, error);
     for (int32_t i = begin; i < end; i++) {
-        INK_TRY(ink_cuda_execute(p, i, p->context->stream, error));
+        INK_TRY(execute(p, i, 0, times, error));
     }
     return INK_OK;
 }
@@ -72,7 +85,7 @@ ink_status ink_cuda_capture(const ink_cuda_program *p, int32_t begin, int32_t en
     cudaStream_t stream = p->context->stream;
     const char *what = "the recording of a program";
     INK_TRY(ink_cuda_check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), what, error));
-    const ink_status status = launch(p, begin, end, error);
+    const ink_status status = ink_cuda_start(p, begin, end, NULL, error);
     cudaGraph_t graph = NULL;
     const cudaError_t code = cudaStreamEndCapture(stream, &graph);
     ink_status ended = status;
@@ -135,7 +148,7 @@ ink_status ink_cuda_program_run(ink_program *base, int64_t step, const ink_run_c
     if (!first && !p->replay) INK_TRY(ink_cuda_capture(p, 0, n, &p->replay, error));
     INK_TRY(ink_cuda_check(ink_cuda_set_step(p->context->stream, p->step, step), "a run", error));
     if (first)
-        INK_TRY(launch(p, 0, n, error));
+        INK_TRY(ink_cuda_start(p, 0, n, NULL, error));
     else
         INK_TRY(ink_cuda_check(cudaGraphLaunch(p->replay, p->context->stream), "a run", error));
     return ink_cuda_note_end(p, error);

@@ -264,11 +264,52 @@ static void test_lanes_change_nothing(void **state) {
     close_model(&m);
 }
 
+/* ---- what is told of them ---- */
+
+static void count_tracks(void *user, const ink_launch *launch) {
+    int *launches = user;
+    assert_in_range(launch->track, 0, 1);
+    assert_int_equal(strncmp(launch->kind, "beside: ", 8) == 0, launch->track == 1);
+    launches[launch->track]++;
+}
+
+static void test_tracks_are_told(void **state) {
+    (void)state;
+    const ink_transformer_config config = config_of(blocks, 2, 16);
+    model m;
+    ink_backend *backend;
+    ink_program *program;
+    ink_buffer *buffers[16];
+    size_t n = 0;
+    open_model(&m, &config, 5, 16);
+    assert_int_equal(ink_cuda_backend_create_with(&(ink_cuda_settings){.side_processors = 8}, &backend, NULL),
+                     INK_OK);
+    assert_int_equal(ink_compile(backend, m.graph, &program, NULL), INK_OK);
+    ink_value slot;
+    for (; (slot = ink_graph_slot(m.graph, n)).id; n++) {
+        const ink_value_info *info = ink_graph_value(m.graph, slot.id);
+        assert_int_equal(ink_buffer_create(backend, info->dtype, &info->shape, &buffers[n], NULL), INK_OK);
+        assert_int_equal(ink_program_bind(program, info->name, buffers[n], NULL), INK_OK);
+    }
+    int launches[2] = {0};
+    const ink_profile profile = {count_tracks, launches};
+    assert_int_equal(ink_program_profile(program, 0, NULL, &profile, NULL), INK_OK);
+    assert_true(launches[1] >= 7 * blocks - 6 && launches[0] >= 8 * blocks);
+    ink_program_destroy(program);
+    for (size_t i = 0; i < n; i++) {
+        ink_buffer_destroy(buffers[i]);
+    }
+    ink_backend_destroy(backend);
+    assert_int_equal(fake_leaks(), 0);
+    close_model(&m);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_lanes_are_in_order),
         cmocka_unit_test(test_lanes_meet_seldom),
         cmocka_unit_test(test_lanes_change_nothing),
+        cmocka_unit_test(test_tracks_are_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
