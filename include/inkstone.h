@@ -113,6 +113,9 @@ typedef struct ink_model_options {
      * They are limits of the process: of two such models close the one first that was opened last. Other
      * backends warn that it does nothing. */
     int64_t max_ram;
+    /* Bytes of the device's memory that cuda stays below; 0: no limit. Weights that do not fit come from
+     * pinned memory of the host when they are needed. Other backends warn that it does nothing. */
+    int64_t max_vram;
 } ink_model_options;
 
 INK_API void ink_model_options_init(ink_model_options *options);
@@ -388,6 +391,11 @@ typedef struct ink_bench_stage {
     size_t program_bytes;              /* memory that the program holds besides weights and buffers */
     size_t n_kinds;                    /* 0: the backend cannot time single operations */
     ink_bench_kind *kinds;             /* the slowest kind first */
+    /* of a device, from the beginning of the stage to its end; 0: the backend does not count */
+    size_t peak_bytes;      /* memory that the backend took at most, weights included */
+    size_t device_bytes;    /* what the device had given to everybody then, as it says */
+    double loaded_bytes;    /* of weights that were read from files */
+    double loading_seconds; /* the time that took */
 } ink_bench_stage;
 
 typedef struct ink_bench_result {

@@ -113,6 +113,11 @@ const char *ink_backend_describe(const ink_backend *backend) {
     return backend->api->describe(backend);
 }
 
+void ink_backend_ask_memory(ink_backend *backend, ink_backend_memory *memory) {
+    *memory = (ink_backend_memory){0};
+    if (backend->api->memory) backend->api->memory(backend, memory);
+}
+
 ink_status ink_buffer_create(ink_backend *backend, ink_dtype dtype, const ink_shape *shape,
                              ink_buffer **buffer, ink_error *error) {
     *buffer = NULL;

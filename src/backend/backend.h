@@ -45,7 +45,16 @@ typedef struct ink_backend_options {
     const char *precision;      /* of activations: "f32", "bf16", "fp8"; NULL: the backend's own choice */
     const char *fused_modulate; /* norm, scale and shift as one kernel: "auto", "on", "off"; NULL: auto */
     int64_t max_ram;            /* bytes of memory to stay below, where a backend can; 0: its own limits */
+    int64_t max_vram;           /* bytes of a device's memory, likewise: what does not fit comes and goes */
 } ink_backend_options;
+
+/* What a backend takes of its device's memory, in bytes, and how fast it read weights. */
+typedef struct ink_backend_memory {
+    size_t used, peak;   /* that it allocated: now, and at most since the last question */
+    size_t device_peak;  /* what the device had given to everybody then, as it says; 0: it does not say */
+    double loaded_bytes; /* of weights, from files to the device, since the last question */
+    double loading_seconds;
+} ink_backend_memory;
 
 /* The functions that a backend fills in. All pointers are required, except where NULL is said to be allowed.
  */
@@ -77,6 +86,11 @@ typedef struct ink_backend_api {
                           ink_error *);
     /* Makes the values of synthetic weights itself: they need no data, only their recipe. */
     bool makes_synthetic;
+    /* Programs that are not running cost nothing that the backend could not use otherwise: they may be kept.
+     */
+    bool keeps_programs;
+    /* Nullable. Maxima count from this question to the next. */
+    void (*memory)(ink_backend *, ink_backend_memory *);
 } ink_backend_api;
 
 /* A backend's own structs begin with these. */
@@ -102,6 +116,9 @@ const char *ink_backend_describe(const ink_backend *backend);
 const char *ink_backend_note(const ink_backend *backend);
 /* "f32", "bf16", "fp8". Static storage. */
 const char *ink_backend_precision(const ink_backend *backend);
+
+/* Zeros if the backend does not count. */
+void ink_backend_ask_memory(ink_backend *backend, ink_backend_memory *memory);
 
 /* A zero-filled buffer. Destroy it before its backend. */
 ink_status ink_buffer_create(ink_backend *backend, ink_dtype dtype, const ink_shape *shape,

@@ -140,6 +140,7 @@ int cli_model_open(cli_console *console, const cli_arguments *a, const char *nam
     options.fused_modulate = a->text[CLI_OPTION_FUSED_MODULATE];
     options.layers = (int)a->integer[CLI_OPTION_LAYERS];
     options.max_ram = a->integer[CLI_OPTION_MAX_RAM];
+    options.max_vram = a->integer[CLI_OPTION_MAX_VRAM];
     options.log = on_log;
     options.log_user = console;
     ink_error error = {0};

@@ -174,6 +174,10 @@ const cli_option cli_options[cli_n_options] = {
                             .max = INT64_C(1) << 50,
                             .help = "mlx: stay below this with memory, cache and wired memory, such as 8G\n"
                                     "or 512M (default: MLX's own limits)"},
+    [CLI_OPTION_MAX_VRAM] = {"max-vram", 0, CLI_BYTES, running, "SIZE", .min = INT64_C(1) << 20,
+                             .max = INT64_C(1) << 50,
+                             .help = "cuda: stay below this with the device's memory, such as 12G; weights that\n"
+                                     "do not fit come from the host's memory (default: no limit)"},
     [CLI_OPTION_PROGRESS_EVERY] = {"progress-every", 0, CLI_INTEGER, generate | study, "N", .min = 1,
                                    .max = 1000,
                                    .help = "mlx: start, report and be stoppable every N steps (default 5)"},

@@ -30,6 +30,14 @@ bool ink_graph_has_taps(const ink_graph *graph) {
     return graph->tap_mode != INK_TAP_NONE;
 }
 
+void ink_graph_set_rare(ink_graph *graph) {
+    graph->rare = true;
+}
+
+bool ink_graph_is_rare(const ink_graph *graph) {
+    return graph->rare;
+}
+
 ink_status ink_graph_status(const ink_graph *graph, ink_error *error) {
     if (graph->error.status != INK_OK && error) *error = graph->error;
     return graph->error.status;

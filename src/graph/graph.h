@@ -71,6 +71,11 @@ void ink_graph_set_taps(ink_graph *graph, ink_tap_mode mode, ink_tap_filter filt
 /* False if taps vanish: model code may then leave out what only taps would see. */
 bool ink_graph_has_taps(const ink_graph *graph);
 
+/* Says that the program will run once, or now and then: a backend may bring its weights to where it computes
+ * for every run, in pieces, instead of holding all of them. */
+void ink_graph_set_rare(ink_graph *graph);
+bool ink_graph_is_rare(const ink_graph *graph);
+
 /* INK_OK, or the first error of recording. */
 ink_status ink_graph_status(const ink_graph *graph, ink_error *error);
 

@@ -18,6 +18,7 @@ struct ink_graph {
     ink_tap_mode tap_mode;
     ink_tap_filter tap_filter;
     void *tap_user;
+    bool rare;
 };
 
 /* True if the graph has no error and every value in `values` is one of its own. A missing value fails the

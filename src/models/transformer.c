@@ -90,7 +90,8 @@ static int64_t modulation_column(const ink_transformer_config *c, int64_t block,
     return (2 * block + (stream == 0 ? 1 : 0)) * vectors_per_stream * c->dim;
 }
 
-static void record_modulation(ink_graph *g, const ink_transformer_config *c, ink_weights *w, int64_t steps) {
+void ink_transformer_record_modulation(ink_graph *g, const ink_transformer_config *c, ink_weights *w,
+                                       int64_t steps) {
     const ink_value sigmas = ink_slot(g, "sigmas", INK_F32, ink_shape1(steps));
     const ink_value table = ink_slot(g, "modulation", INK_F32, ink_shape2(steps, c->modulation_columns));
     const ink_value sinusoids = ink_timestep_embedding(g, sigmas, timestep_dim, 1000.0f, 10000.0f);
@@ -122,7 +123,7 @@ static void record_rotary(ink_graph *g, const ink_transformer_config *c, const c
 }
 
 void ink_transformer_record_prepare(ink_graph *g, const ink_transformer_config *c, ink_weights *w,
-                                    const ink_layout *l, int64_t steps) {
+                                    const ink_layout *l) {
     const ink_value embeds =
         ink_slot(g, "embeds", INK_F32, ink_shape2(l->prompt_rows, c->joint_attention_dim));
     const ink_value gain = ink_weight_value(g, w, ink_shape1(c->joint_attention_dim), "txt_norm.weight");
@@ -135,7 +136,6 @@ void ink_transformer_record_prepare(ink_graph *g, const ink_transformer_config *
 
     record_rotary(g, c, "text_rotary", l->text_positions, l->text_rows);
     record_rotary(g, c, "image_rotary", l->image_positions, l->image_rows);
-    record_modulation(g, c, w, steps);
 }
 
 /* What the blocks of a step share. Stream 0 is text, stream 1 the image. */

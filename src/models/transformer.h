@@ -1,6 +1,7 @@
 /*
- * The multimodal diffusion transformer, as two graphs: what is computed once per picture (text stream, rotary
- * tables, and the modulation vectors of every block for every step), and one denoising step.
+ * The multimodal diffusion transformer, as three graphs: what is computed once per picture (text stream and
+ * rotary tables), once per schedule (the modulation vectors of every block for every step), and one denoising
+ * step.
  *
  * ref: diffusers models/transformers/transformer_qwenimage.py, QwenImageTransformer2DModel
  */
@@ -28,13 +29,19 @@ ink_status ink_transformer_config_read(const char *folder, ink_transformer_confi
 /* Keeps the first `layers` blocks alone. */
 void ink_transformer_config_cut(ink_transformer_config *config, int64_t layers);
 
-/* Once per picture. `steps` is the number of rows of the step tables.
- * reads   "embeds" [prompt_rows, joint_attention_dim], "sigmas" [steps]
+/* Once per picture.
+ * reads   "embeds" [prompt_rows, joint_attention_dim]
  * writes  "text_stream" [text_rows, dim], "text_rotary" [text_rows, head_dim/2, 2], "image_rotary"
- * [image_rows, ..], "modulation" [steps, modulation_columns]: for each block image shift, scale, gate, shift,
- * scale, gate, then the same for text; at the end scale and shift of the output norm */
+ * [image_rows, ..] */
 void ink_transformer_record_prepare(ink_graph *g, const ink_transformer_config *config, ink_weights *weights,
-                                    const ink_layout *layout, int64_t steps);
+                                    const ink_layout *layout);
+
+/* Once per schedule: a third of all weights are read for this alone. `steps` is the number of rows of the
+ * step tables. reads   "sigmas" [steps] writes  "modulation" [steps, modulation_columns]: for each block
+ * image shift, scale, gate, shift, scale, gate, then the same for text; at the end scale and shift of the
+ * output norm */
+void ink_transformer_record_modulation(ink_graph *g, const ink_transformer_config *config,
+                                       ink_weights *weights, int64_t steps);
 
 /* One step. The step index handed to the run selects the rows of the tables.
  * reads   what prepare wrote; "latents" [pictures, image_tokens, in_channels]; "dt" [steps, 1];

@@ -30,12 +30,12 @@ typedef struct bench {
     int done, total; /* runs of the stage */
 } bench;
 
-/* A program to be timed. */
+/* Programs to be timed, one after the other. */
 typedef struct subject {
     ink_stage stage;
-    const ink_executable *executable;
-    int64_t steps; /* run i gets step i % steps */
-    int burst;     /* runs in a row, on backends that need not be waited for after each one */
+    const ink_executable *executable, *second; /* nullable */
+    int64_t steps;                             /* run i gets step i % steps */
+    int burst; /* runs in a row, on backends that need not be waited for after each one */
 } subject;
 
 static bool wants(const bench *b, ink_bench_part part) {
@@ -78,6 +78,8 @@ static int profiled_count(const bench *b) {
 
 /* Begins a stage, before its program is made. */
 static void begin_stage(bench *b, const subject *s) {
+    ink_backend_memory ignored;
+    ink_backend_ask_memory(b->model->backend, &ignored);
     b->done = 0;
     b->total = 1 + sample_count(b, s) + (profiles_while_timing(b) ? 0 : profiled_count(b));
     report(b, s->stage);
@@ -113,6 +115,9 @@ static ink_status profile(bench *b, const subject *s, ink_kinds *kinds, int run,
     profiled_run p = {b, s, kinds, run, ink_clock_seconds()};
     INK_TRY(ink_program_profile(s->executable->program, run % s->steps, &b->r.control,
                                 &(ink_profile){on_launch, &p}, error));
+    if (s->second)
+        INK_TRY(ink_program_profile(s->second->program, run % s->steps, &b->r.control,
+                                    &(ink_profile){on_launch, &p}, error));
     *seconds = ink_clock_seconds() - p.begin;
     b->done++;
     report(b, s->stage);
@@ -120,7 +125,13 @@ static ink_status profile(bench *b, const subject *s, ink_kinds *kinds, int run,
 }
 
 static ink_status time_burst(bench *b, const subject *s, int count, double *seconds, ink_error *error) {
-    return ink_time_runs(s->executable->program, b->fence, 0, count, s->steps, &b->r.control, seconds, error);
+    double more = 0;
+    INK_TRY(
+        ink_time_runs(s->executable->program, b->fence, 0, count, s->steps, &b->r.control, seconds, error));
+    if (s->second)
+        INK_TRY(ink_time_runs(s->second->program, b->fence, 0, count, s->steps, &b->r.control, &more, error));
+    *seconds += more;
+    return INK_OK;
 }
 
 static ink_status take_samples(bench *b, const subject *s, ink_kinds *kinds, double *samples, int n,
@@ -144,6 +155,16 @@ static ink_status take_samples(bench *b, const subject *s, ink_kinds *kinds, dou
     return INK_OK;
 }
 
+static void sum_graph(const bench *b, const ink_graph *g, ink_bench_stage *stage) {
+    for (int32_t n = 0; n < ink_graph_node_count(g); n++) {
+        const double flops = ink_node_flops(g, ink_graph_node(g, n));
+        const double bytes = ink_node_bytes(g, ink_graph_node(g, n));
+        stage->flops += flops;
+        stage->bytes += bytes;
+        stage->roof_seconds += ink_roof_seconds(&b->roof, flops, bytes);
+    }
+}
+
 /* What a run costs: by its launches, or by its graph where nothing is known of launches. */
 static void sum_up(const bench *b, const subject *s, ink_bench_stage *stage) {
     for (size_t i = 0; i < stage->n_kinds; i++) {
@@ -151,14 +172,19 @@ static void sum_up(const bench *b, const subject *s, ink_bench_stage *stage) {
         stage->bytes += stage->kinds[i].bytes;
         stage->roof_seconds += stage->kinds[i].roof_seconds;
     }
-    const ink_graph *g = s->executable->graph;
-    for (int32_t n = 0; stage->n_kinds == 0 && n < ink_graph_node_count(g); n++) {
-        const double flops = ink_node_flops(g, ink_graph_node(g, n));
-        const double bytes = ink_node_bytes(g, ink_graph_node(g, n));
-        stage->flops += flops;
-        stage->bytes += bytes;
-        stage->roof_seconds += ink_roof_seconds(&b->roof, flops, bytes);
-    }
+    if (stage->n_kinds > 0) return;
+    sum_graph(b, s->executable->graph, stage);
+    if (s->second) sum_graph(b, s->second->graph, stage);
+}
+
+/* Since the stage began. */
+static void note_memory(const bench *b, ink_bench_stage *stage) {
+    ink_backend_memory memory;
+    ink_backend_ask_memory(b->model->backend, &memory);
+    stage->peak_bytes = memory.peak;
+    stage->device_bytes = memory.device_peak;
+    stage->loaded_bytes = memory.loaded_bytes;
+    stage->loading_seconds = memory.loading_seconds;
 }
 
 static ink_status measure_with(bench *b, const subject *s, ink_kinds *kinds, double *samples, int n,
@@ -169,6 +195,8 @@ static ink_status measure_with(bench *b, const subject *s, ink_kinds *kinds, dou
     stage->fastest = samples[0];
     stage->slowest = samples[n - 1];
     stage->program_bytes = ink_program_bytes(s->executable->program);
+    if (s->second) stage->program_bytes += ink_program_bytes(s->second->program);
+    note_memory(b, stage);
     sum_up(b, s, stage);
     return INK_OK;
 }
@@ -207,7 +235,7 @@ static int32_t *make_ids(const bench *b, int64_t n) {
 static ink_status bench_text(bench *b, ink_error *error) {
     const int64_t length = b->o.tokens + INK_TEMPLATE_DROP, tokens[ink_max_prompts] = {length, length};
     ink_executable e = {0};
-    const subject s = {INK_STAGE_TEXT, &e, 1, 1};
+    const subject s = {INK_STAGE_TEXT, &e, NULL, 1, 1};
     int32_t *ids = make_ids(b, b->r.passes * length);
     if (!ids) return ink_fail_memory(error, "token ids", (size_t)(b->r.passes * length) * sizeof *ids);
     begin_stage(b, &s);
@@ -253,8 +281,8 @@ static ink_status check_velocities(const bench *b, const ink_denoiser *d, ink_er
 }
 
 static ink_status bench_denoiser(bench *b, ink_denoiser *d, ink_error *error) {
-    const subject prepare = {INK_STAGE_PREPARE, &d->prepare, 1, 1};
-    const subject step = {INK_STAGE_DENOISE, &d->step, b->r.request.steps, b->r.request.steps};
+    const subject prepare = {INK_STAGE_PREPARE, &d->modulate, &d->prepare, 1, 1};
+    const subject step = {INK_STAGE_DENOISE, &d->step, NULL, b->r.request.steps, b->r.request.steps};
     const ink_denoiser_options options = {.pictures = 1,
                                           .grid_height = b->r.grid_height,
                                           .grid_width = b->r.grid_width,
@@ -274,7 +302,7 @@ static ink_status bench_denoiser(bench *b, ink_denoiser *d, ink_error *error) {
 }
 
 static ink_status bench_decode(bench *b, ink_decoder *d, ink_error *error) {
-    const subject s = {INK_STAGE_DECODE, &d->executable, 1, 1};
+    const subject s = {INK_STAGE_DECODE, &d->executable, NULL, 1, 1};
     begin_stage(b, &s);
     INK_TRY(ink_decoder_init(d, b->model, 1, b->r.grid_height, b->r.grid_width, error));
     const size_t count = (size_t)ink_shape_count(&d->latents->shape);

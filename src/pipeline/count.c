@@ -20,7 +20,8 @@ static void record_text_encoder(ink_graph *g, const ink_model *m, ink_weights *w
 }
 
 static void record_prepare(ink_graph *g, const ink_model *m, ink_weights *w, const ink_layout *layout) {
-    ink_transformer_record_prepare(g, &m->transformer, w, layout, 1);
+    ink_transformer_record_prepare(g, &m->transformer, w, layout);
+    ink_transformer_record_modulation(g, &m->transformer, w, 1);
 }
 
 static void record_step(ink_graph *g, const ink_model *m, ink_weights *w, const ink_layout *layout) {

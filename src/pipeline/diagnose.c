@@ -32,6 +32,7 @@ static bool find_place(ink_denoiser *d, int step, char *place, size_t size) {
     ink_denoiser_options options = d->options;
     options.tap_mode = INK_TAP_STATS;
     options.tap_filter = NULL;
+    options.modulation = NULL;
     bool found = false;
     float *latents = malloc(ink_denoiser_latent_bytes(d));
     if (latents && ink_buffer_read(d->previous, latents, ink_denoiser_latent_bytes(d), NULL) == INK_OK) {
@@ -42,6 +43,7 @@ static bool find_place(ink_denoiser *d, int step, char *place, size_t size) {
             found = ink_denoiser_write(&checked, latents, NULL) == INK_OK &&
                     ink_denoiser_prepare(&checked, NULL, NULL) == INK_OK &&
                     (first_non_finite(&checked.prepare, place, size) ||
+                     first_non_finite(&checked.modulate, place, size) ||
                      (ink_program_run(checked.step.program, step, NULL, NULL) == INK_OK &&
                       first_non_finite(&checked.step, place, size)));
             ink_denoiser_fini(&checked);

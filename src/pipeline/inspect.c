@@ -41,6 +41,7 @@ static ink_status inspect(ink_model *model, const ink_resolved_request *r, const
     if (status == INK_OK) status = ink_denoiser_write(&d, latents, error);
     if (status == INK_OK) status = ink_denoiser_prepare(&d, &r->control, error);
     if (status == INK_OK) status = report_taps(&d.prepare, 0, on_range, user, error);
+    if (status == INK_OK) status = report_taps(&d.modulate, 0, on_range, user, error);
     for (int i = 0; i < r->request.steps && status == INK_OK; i++) {
         /* The program itself, not ink_denoiser_step: values that are not finite are to be shown, not refused.
          */

@@ -134,7 +134,8 @@ static ink_status open_parts(ink_model *m, const ink_model_options *o, ink_error
                                                       .cpu_level = o->cpu_level,
                                                       .precision = o->precision,
                                                       .fused_modulate = o->fused_modulate,
-                                                      .max_ram = o->max_ram},
+                                                      .max_ram = o->max_ram,
+                                                      .max_vram = o->max_vram},
                                &m->backend, error));
     for (int i = 0; m->backend->api->makes_synthetic && i < ink_model_components; i++) {
         ink_weights_leave_unfilled(m->components[i].weights);
@@ -145,6 +146,11 @@ static ink_status open_parts(ink_model *m, const ink_model_options *o, ink_error
 /* Says which options have no effect. A backend that writes notes knows them all. */
 static void warn(const ink_model *m, const ink_model_options *o) {
     const char *note = ink_backend_note(m->backend);
+    if (o->max_vram && !m->backend->api->memory)
+        ink_model_log(
+            m, INK_LOG_WARNING,
+            "max vram does nothing here: it is for devices with memory of their own, and '%s' has none",
+            m->backend->api->name);
     if (note) ink_model_log(m, INK_LOG_WARNING, "%s", note);
     if (m->backend->api->note) return;
     if (o->fused_modulate && strcmp(o->fused_modulate, "on") == 0)
@@ -178,6 +184,11 @@ ink_status ink_model_open(const ink_model_options *given, ink_model **model, ink
         return ink_fail(error, INK_ERROR_ARGUMENT,
                         "%" PRId64 " bytes of max_ram are out of range: 0 (no limit) or more",
                         options.max_ram);
+    }
+    if (options.max_vram < 0) {
+        return ink_fail(error, INK_ERROR_ARGUMENT,
+                        "%" PRId64 " bytes of max_vram are out of range: 0 (no limit) or more",
+                        options.max_vram);
     }
     ink_model *m = calloc(1, sizeof *m);
     if (!m) return ink_fail_memory(error, "a model", sizeof *m);

@@ -87,12 +87,13 @@ static ink_status run_forward(ink_verifier *v, ink_denoiser *d, const forward_in
     INK_TRY(write_golden(prompts->embeds, in->embeds, error));
     INK_TRY(write_golden(d->latents, in->latents, error));
     /* What the network is told is given, not a step's sigma through the roundings of the loop. */
-    INK_TRY(write_golden(ink_executable_buffer(&d->prepare, "sigmas"), in->timestep, error));
+    INK_TRY(write_golden(ink_executable_buffer(&d->modulate, "sigmas"), in->timestep, error));
     INK_TRY(ink_denoiser_prepare(d, NULL, error));
     INK_TRY(ink_program_run(d->step.program, 0, NULL, error));
     INK_TRY(compare_angles(v, d, "image_rotary", "forward.rope.img_angle", error));
     INK_TRY(compare_angles(v, d, "text_rotary", "forward.rope.txt_angle", error));
     INK_TRY(compare_taps(v, &d->prepare, error));
+    INK_TRY(compare_taps(v, &d->modulate, error));
     return compare_taps(v, &d->step, error);
 }
 

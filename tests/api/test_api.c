@@ -127,6 +127,27 @@ static void test_max_ram(void **state) {
     assert_null(model);
 }
 
+static void test_max_vram(void **state) {
+    (void)state;
+    char warning[INK_MESSAGE_BYTES] = "";
+    ink_model_options options;
+    ink_model_options_init(&options);
+    options.path = SMALL_MODEL;
+    options.backend = "cpu";
+    options.log = remember;
+    options.log_user = warning;
+    options.max_vram = INT64_C(8) << 30;
+    ink_model *model = NULL;
+    ink_error error = {0};
+    if (ink_model_open(&options, &model, &error) != INK_OK) fail_msg("%s", error.message);
+    assert_non_null(strstr(warning, "max vram does nothing here"));
+    ink_model_close(model);
+    options.max_vram = -1;
+    assert_sentence(ink_model_open(&options, &model, &error), INK_ERROR_ARGUMENT, &error,
+                    "-1 bytes of max_vram");
+    assert_null(model);
+}
+
 /* A program that was compiled against an older header passes a shorter struct; what lies behind it is not
  * read. One that is newer than the library is told so. */
 static void test_structs_of_another_age(void **state) {
@@ -342,6 +363,7 @@ int main(void) {
         cmocka_unit_test(test_null_is_refused),
         cmocka_unit_test(test_open_failures),
         cmocka_unit_test(test_max_ram),
+        cmocka_unit_test(test_max_vram),
         cmocka_unit_test(test_structs_of_another_age),
         cmocka_unit_test(test_values_out_of_range),
         cmocka_unit_test(test_defaults_and_components),

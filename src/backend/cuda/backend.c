@@ -3,6 +3,7 @@
  */
 #include "backend/cuda/analysis.h"
 #include "backend/cuda/context.h"
+#include "backend/cuda/settle.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,13 +33,15 @@ static ink_status buffer_create(ink_backend *backend, ink_dtype dtype, const ink
     if (!buffer) return ink_fail_memory(error, "a buffer", sizeof *buffer);
     buffer->base = (ink_buffer){.api = backend->api, .dtype = dtype, .shape = *shape};
     buffer->context = context;
-    ink_status status = ink_cuda_allocate(bytes, "a buffer", &buffer->memory, error);
+    (void)ink_cuda_make_room(context, bytes, NULL);
+    buffer->bytes = bytes;
+    ink_status status = ink_cuda_allocate(&context->memory, bytes, "a buffer", &buffer->memory, error);
     if (status == INK_OK) {
         status = ink_cuda_check(cudaMemsetAsync(buffer->memory, 0, bytes, context->stream),
                                 "the clearing of a buffer", error);
     }
     if (status != INK_OK) {
-        (void)cudaFree(buffer->memory);
+        ink_cuda_free(&context->memory, buffer->memory, bytes);
         free(buffer);
         return status;
     }
@@ -49,7 +52,7 @@ static ink_status buffer_create(ink_backend *backend, ink_dtype dtype, const ink
 static void buffer_destroy(ink_buffer *base) {
     ink_cuda_buffer *buffer = (ink_cuda_buffer *)base;
     (void)cudaStreamSynchronize(buffer->context->stream); /* runs may still use it */
-    (void)cudaFree(buffer->memory);
+    ink_cuda_free(&buffer->context->memory, buffer->memory, buffer->bytes);
     free(buffer);
 }
 
@@ -127,6 +130,16 @@ static const char *backend_precision(const ink_backend *backend) {
     return ((const ink_cuda_context *)backend)->precision;
 }
 
+static void backend_memory(ink_backend *backend, ink_backend_memory *memory) {
+    ink_cuda_context *context = context_of(backend);
+    ink_cuda_memory_ask(&context->memory);
+    *memory = (ink_backend_memory){.used = context->memory.used,
+                                   .peak = context->memory.peak,
+                                   .device_peak = context->memory.device_peak};
+    ink_cuda_weights_speed(context->weights, &memory->loaded_bytes, &memory->loading_seconds);
+    ink_cuda_memory_restart(&context->memory);
+}
+
 static const ink_backend_api api = {
     .name = "cuda",
     .synchronous = false,
@@ -146,6 +159,8 @@ static const ink_backend_api api = {
     .precision = backend_precision,
     .profile = ink_cuda_program_profile,
     .makes_synthetic = true,
+    .keeps_programs = true,
+    .memory = backend_memory,
 };
 
 static ink_status choose_precision(ink_cuda_context *context, const char *precision, unsigned fp8_groups,
@@ -189,6 +204,9 @@ static ink_status configure(ink_cuda_context *context, const ink_cuda_settings *
         return ink_fail(error, INK_ERROR_UNSUPPORTED,
                         "backend 'cuda' cannot be used here: %s; use --backend cpu", device);
     }
+    ink_cuda_memory_init(&context->memory, settings->max_vram);
+    context->stream_smallest = settings->stream_smallest;
+    context->stream_slot = settings->stream_slot;
     const char *precision = settings->precision ? settings->precision : "bf16";
     INK_TRY(choose_precision(context, precision, settings->fp8_groups, error));
     context->residual = settings->narrow_residual ? context->activation : INK_F32;
@@ -201,8 +219,9 @@ static ink_status configure(ink_cuda_context *context, const ink_cuda_settings *
                            error));
     INK_TRY(create_side_stream(context, error));
     INK_TRY(ink_cuda_linears_create(&context->linears, error));
-    return ink_cuda_weights_create(context->device, context->stream, settings->threads, &context->weights,
-                                   error);
+    ink_cuda_memory_note(&context->memory, ink_cuda_linears_bytes(context->linears), 0);
+    return ink_cuda_weights_create(context->device, context->stream, settings->threads, &context->memory,
+                                   &context->weights, error);
 }
 
 ink_status ink_cuda_backend_create_with(const ink_cuda_settings *settings, ink_backend **backend,
@@ -222,6 +241,8 @@ ink_status ink_cuda_backend_create_with(const ink_cuda_settings *settings, ink_b
 
 ink_status ink_cuda_backend_create(const ink_backend_options *options, ink_backend **backend,
                                    ink_error *error) {
-    return ink_cuda_backend_create_with(
-        &(ink_cuda_settings){.precision = options->precision, .threads = options->threads}, backend, error);
+    return ink_cuda_backend_create_with(&(ink_cuda_settings){.precision = options->precision,
+                                                             .threads = options->threads,
+                                                             .max_vram = (size_t)options->max_vram},
+                                        backend, error);
 }

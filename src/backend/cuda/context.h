@@ -9,8 +9,14 @@
 #include "backend/cuda/memory.h"
 #include "backend/cuda/weights.h"
 
+struct ink_cuda_program;
+
 typedef struct ink_cuda_context {
     ink_backend base;
+    ink_cuda_memory memory;
+    struct ink_cuda_program *programs; /* all that there are */
+    int64_t runs;                      /* of all programs, for who ran last */
+    size_t stream_smallest, stream_slot; /* as ink_cuda_settings */
     int device, processors; /* multiprocessors that it has */
     ink_dtype activation;   /* INK_BF16 or INK_F32 */
     ink_dtype residual;     /* of the residual streams */
@@ -29,6 +35,7 @@ typedef struct ink_cuda_buffer {
     ink_buffer base;
     ink_cuda_context *context;
     void *memory;
+    size_t bytes;
 } ink_cuda_buffer;
 
 /* ---- program.c and profile.c: the functions of the backend's table ---- */

@@ -11,12 +11,15 @@ typedef struct ink_cuda_settings {
     /* "bf16": activations and matrices; "fp8": like bf16, but for products of the transformer's blocks;
      * "f32": everything, no TF32. NULL: bf16. */
     const char *precision;
-    unsigned fp8_groups;  /* with fp8: INK_CUDA_FP8_... of analysis.h; 0: those that are good */
-    int threads;          /* that read weights; 0: up to 8 */
-    bool separate;        /* every operation a launch of its own: nothing is fused */
-    bool narrow_residual; /* with bf16: the residual streams too, which are f32 otherwise */
-    bool one_stream;      /* nothing runs beside anything else */
-    int side_processors;  /* what products get that run beside others; 0: what is fastest, or nothing does */
+    unsigned fp8_groups; /* with fp8: INK_CUDA_FP8_... of analysis.h; 0: those that are good */
+    size_t max_vram;     /* bytes of the device's memory to stay below; 0: no limit */
+    size_t stream_smallest, stream_slot; /* of weights that come and go (stream.h): bytes of the smallest, and
+                                            of a slot; 0: what is good */
+    int threads;                         /* that read weights; 0: up to 8 */
+    bool separate;                       /* every operation a launch of its own: nothing is fused */
+    bool narrow_residual;                /* with bf16: the residual streams too, which are f32 otherwise */
+    bool one_stream;                     /* nothing runs beside anything else */
+    int side_processors; /* what products get that run beside others; 0: what is fastest, or nothing does */
 } ink_cuda_settings;
 
 ink_status ink_cuda_backend_create_with(const ink_cuda_settings *settings, ink_backend **backend,

@@ -3,6 +3,7 @@
  */
 #include "backend/cuda/fp8.h"
 #include "backend/cuda/program.h"
+#include "backend/cuda/stream.h"
 
 void *ink_cuda_address(const ink_cuda_program *program, const ink_cuda_operand *operand) {
     char *base = NULL;
@@ -16,7 +17,9 @@ void *ink_cuda_address(const ink_cuda_program *program, const ink_cuda_operand *
         base = program->bound[operand->index]->memory;
         break;
     case INK_CUDA_IN_WEIGHT:
-        base = ink_cuda_weight_memory(program->weights[operand->index]);
+        base = program->stream && program->stream->places[operand->index] != SIZE_MAX
+                   ? program->stream->ring + program->stream->places[operand->index]
+                   : ink_cuda_weight_memory(program->weights[operand->index]);
         break;
     }
     return base + operand->offset * (int64_t)ink_dtype_bytes(operand->dtype);

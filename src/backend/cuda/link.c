@@ -3,6 +3,7 @@
  * attention and convolutions.
  */
 #include "backend/cuda/program.h"
+#include "backend/cuda/settle.h"
 
 #include <stdlib.h>
 
@@ -86,14 +87,30 @@ static ink_status choose_all(ink_cuda_program *p, ink_error *error) {
     return INK_OK;
 }
 
+/* What plans took of the device for themselves. */
+static size_t choices_bytes(const ink_cuda_program *p) {
+    size_t bytes = 0;
+    for (int32_t i = 0; i < p->lowered.n_launches; i++) {
+        if (p->choices[i].conv) bytes += ink_cuda_conv_bytes(p->choices[i].conv);
+        if (p->choices[i].attention) bytes += ink_cuda_attention_bytes(p->choices[i].attention);
+    }
+    return bytes;
+}
+
 ink_status ink_cuda_link(ink_cuda_program *p, ink_error *error) {
-    INK_TRY(ink_cuda_weights_load(p->context->weights, p->weights, (size_t)p->lowered.n_wanted, error));
+    if (!p->settled) INK_TRY(ink_cuda_settle(p, error));
     ink_status status = choose_all(p, error);
-    if (status == INK_OK) status = ink_cuda_split(p, error);
+    if (p->stream)
+        p->beside = false;
+    else if (status == INK_OK)
+        status = ink_cuda_split(p, error);
     if (status != INK_OK) {
         ink_cuda_unlink(p);
+        ink_cuda_unsettle(p);
         return status;
     }
+    p->noted = choices_bytes(p);
+    ink_cuda_memory_note(&p->context->memory, p->noted, 0);
     p->linked = true;
     return INK_OK;
 }
@@ -107,5 +124,7 @@ void ink_cuda_unlink(ink_cuda_program *p) {
         ink_cuda_conv_plan_destroy(p->choices[i].conv);
         p->choices[i] = (ink_cuda_choice){0};
     }
+    ink_cuda_memory_note(&p->context->memory, 0, p->noted);
+    p->noted = 0;
     p->linked = false;
 }

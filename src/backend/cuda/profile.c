@@ -107,6 +107,7 @@ ink_status ink_cuda_program_profile(ink_program *base, int64_t step, const ink_r
     ink_cuda_program *p = (ink_cuda_program *)base;
     INK_TRY(ink_cuda_check_run(p, step, control, error));
     if (!p->linked) INK_TRY(ink_cuda_link(p, error));
+    p->used_at = ++p->context->runs;
     const int32_t n = 2 * p->lowered.n_launches + 1;
     cudaEvent_t *events = calloc((size_t)n, sizeof(cudaEvent_t));
     if (!events) return ink_fail_memory(error, "a measurement", (size_t)n * sizeof(cudaEvent_t));

@@ -1,5 +1,8 @@
 #include "backend/cuda/program.h"
 
+#include "backend/cuda/settle.h"
+#include "backend/cuda/stream.h"
+
 #include <stdlib.h>
 
 static ink_cuda_program *program_of(ink_program *program) {
@@ -9,6 +12,12 @@ static ink_cuda_program *program_of(ink_program *program) {
 void ink_cuda_program_destroy(ink_program *base) {
     ink_cuda_program *p = program_of(base);
     ink_cuda_unlink(p);
+    ink_cuda_unsettle(p);
+    for (ink_cuda_program **at = (ink_cuda_program **)&p->context->programs; *at; at = &(*at)->next) {
+        if (*at != p) continue;
+        *at = p->next;
+        break;
+    }
     for (int32_t i = 0; p->weights && i < p->lowered.n_wanted; i++) {
         if (p->weights[i]) ink_cuda_weight_release(p->context->weights, p->weights[i]);
     }
@@ -18,8 +27,7 @@ void ink_cuda_program_destroy(ink_program *base) {
     for (int32_t i = 0; p->marks && i < p->lowered.n_launches + 2; i++) {
         if (p->marks[i]) (void)cudaEventDestroy(p->marks[i]);
     }
-    (void)cudaFree(p->arena);
-    (void)cudaFree(p->step);
+    ink_cuda_free(&p->context->memory, p->step, sizeof *p->step);
     ink_cuda_lowered_free(&p->lowered);
     free(p->weights);
     free(p->choices);
@@ -62,9 +70,7 @@ static ink_status prepare(ink_cuda_program *p, ink_error *error) {
         INK_TRY(ink_cuda_weight_acquire(p->context->weights, &p->lowered.wanted[i], &p->weights[i], error));
     }
     void *memory;
-    INK_TRY(ink_cuda_allocate(p->lowered.arena_bytes, "the activations of a program", &memory, error));
-    p->arena = memory;
-    INK_TRY(ink_cuda_allocate(sizeof *p->step, "the step", &memory, error));
+    INK_TRY(ink_cuda_allocate(&p->context->memory, sizeof *p->step, "the step", &memory, error));
     p->step = memory;
     return make_marks(p, error);
 }
@@ -76,6 +82,8 @@ ink_status ink_cuda_compile(ink_backend *backend, const ink_graph *graph, ink_pr
     p->base.api = backend->api;
     p->context = (ink_cuda_context *)backend;
     p->graph = graph;
+    p->next = p->context->programs;
+    p->context->programs = p;
     const ink_status status = prepare(p, error);
     if (status != INK_OK) {
         ink_cuda_program_destroy(&p->base);
@@ -105,6 +113,7 @@ ink_status ink_cuda_program_bind(ink_program *base, const char *name, ink_buffer
 size_t ink_cuda_program_bytes(const ink_program *base) {
     const ink_cuda_program *p = (const ink_cuda_program *)base;
     size_t bytes = p->lowered.arena_bytes;
+    if (p->stream) bytes += (size_t)p->stream->n_slots * p->stream->slot_bytes;
     for (int32_t i = 0; i < p->lowered.n_wanted; i++) {
         bytes += ink_cuda_weight_bytes(p->weights[i]);
     }

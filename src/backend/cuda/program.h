@@ -1,9 +1,10 @@
 /*
  * Inside of programs: lowered graphs that have a device to run on.
  *
- * At the first run weights are brought to the device, plans are made, and the launches are started one by
- * one; from the second run on they are replayed as one CUDA graph. The number of the step lies on the device
- * and is set before each.
+ * At the first run the arena and the weights are taken (settle.h), plans are made, and the launches are
+ * started one by one; from the second run on they are replayed as one CUDA graph. The number of the step lies
+ * on the device and is set before each. Programs whose weights come and go (stream.h) are always started
+ * launch by launch: what their copies wait for reaches from one run into the next.
  */
 #ifndef INK_BACKEND_CUDA_PROGRAM_H
 #define INK_BACKEND_CUDA_PROGRAM_H
@@ -30,11 +31,16 @@ enum { ink_cuda_most_trials = 8 };
 typedef struct ink_cuda_program {
     ink_program base;
     ink_cuda_context *context;
+    struct ink_cuda_program *next; /* of the context's */
     const ink_graph *graph;
     ink_cuda_lowered lowered;
-    ink_cuda_weight **weights; /* [lowered.n_wanted] */
-    ink_cuda_choice *choices;  /* [lowered.n_launches] */
-    ink_cuda_buffer **bound;   /* [value id] of slots; NULL: not bound */
+    ink_cuda_weight **weights;      /* [lowered.n_wanted] */
+    ink_cuda_choice *choices;       /* [lowered.n_launches] */
+    ink_cuda_buffer **bound;        /* [value id] of slots; NULL: not bound */
+    bool settled;                   /* it has its arena and its weights */
+    int64_t used_at;                /* when it ran last, as the context counts */
+    struct ink_cuda_stream *stream; /* for weights that come and go; NULL: all stay */
+    size_t noted;                   /* bytes that choices take of the device */
     char *arena;
     int64_t *step;      /* on the device */
     bool linked;        /* weights are there, and choices are made for what is bound */
@@ -49,7 +55,7 @@ typedef struct ink_cuda_program {
 } ink_cuda_program;
 
 /* ---- link.c ---- */
-/* Loads weights and makes choices. All slots must be bound. */
+/* Settles and makes choices. All slots must be bound. */
 ink_status ink_cuda_link(ink_cuda_program *program, ink_error *error);
 /* Forgets choices and the replay; waits until the device is done with them. */
 void ink_cuda_unlink(ink_cuda_program *program);

@@ -3,6 +3,7 @@
  * device, except the link before the first run.
  */
 #include "backend/cuda/program.h"
+#include "backend/cuda/stream.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -71,8 +72,20 @@ static ink_status launch_in_lanes(const ink_cuda_program *p, int32_t begin, int3
     return wait_for(p, 0, n + 1, error);
 }
 
+static ink_status launch_streamed(const ink_cuda_program *p, const cudaEvent_t *times, ink_error *error) {
+    INK_TRY(ink_cuda_stream_begin(p->stream, p->context, error));
+    for (int32_t i = 0; i < p->lowered.n_launches; i++) {
+        INK_TRY(ink_cuda_stream_before(p->stream, p->context, i, error));
+        INK_TRY(execute(p, i, 0, times, error));
+        INK_TRY(ink_cuda_stream_after(p->stream, p->context, i, error));
+    }
+    ink_cuda_stream_end(p->stream);
+    return INK_OK;
+}
+
 ink_status ink_cuda_start(const ink_cuda_program *p, int32_t begin, int32_t end, const cudaEvent_t *times,
                           ink_error *error) {
+    if (p->stream) return launch_streamed(p, times, error);
     if (p->beside) return launch_in_lanes(p, begin, end, times, error);
     for (int32_t i = begin; i < end; i++) {
         INK_TRY(execute(p, i, 0, times, error));
@@ -145,9 +158,11 @@ ink_status ink_cuda_program_run(ink_program *base, int64_t step, const ink_run_c
     const bool first = !p->linked;
     if (first) INK_TRY(ink_cuda_link(p, error));
     const int32_t n = p->lowered.n_launches;
-    if (!first && !p->replay) INK_TRY(ink_cuda_capture(p, 0, n, &p->replay, error));
+    const bool one_by_one = first || p->stream;
+    p->used_at = ++p->context->runs;
+    if (!one_by_one && !p->replay) INK_TRY(ink_cuda_capture(p, 0, n, &p->replay, error));
     INK_TRY(ink_cuda_check(ink_cuda_set_step(p->context->stream, p->step, step), "a run", error));
-    if (first)
+    if (one_by_one)
         INK_TRY(ink_cuda_start(p, 0, n, NULL, error));
     else
         INK_TRY(ink_cuda_check(cudaGraphLaunch(p->replay, p->context->stream), "a run", error));

@@ -5,6 +5,7 @@
 #ifndef INK_BACKEND_CUDA_WEIGHTS_H
 #define INK_BACKEND_CUDA_WEIGHTS_H
 
+#include "backend/cuda/memory.h"
 #include "graph/graph.h"
 #include "weights/synthetic.h"
 
@@ -39,9 +40,10 @@ typedef struct ink_cuda_wanted {
 typedef struct ink_cuda_weight ink_cuda_weight;
 typedef struct ink_cuda_weights ink_cuda_weights;
 
-/* `threads` copy from the files, 0: as many as are good. Everything is in order on `stream`. */
-ink_status ink_cuda_weights_create(int device, cudaStream_t stream, int threads, ink_cuda_weights **weights,
-                                   ink_error *error);
+/* `threads` copy from the files, 0: as many as are good. Everything is in order on `stream`, and memory is
+ * taken from `memory`, which must outlive the weights. */
+ink_status ink_cuda_weights_create(int device, cudaStream_t stream, int threads, ink_cuda_memory *memory,
+                                   ink_cuda_weights **weights, ink_error *error);
 /* NULL is allowed. All weights must have been released. */
 void ink_cuda_weights_destroy(ink_cuda_weights *weights);
 
@@ -52,15 +54,35 @@ ink_status ink_cuda_weight_acquire(ink_cuda_weights *weights, const ink_cuda_wan
 /* Frees the memory if nobody else has the entry. The device must be done with it. */
 void ink_cuda_weight_release(ink_cuda_weights *weights, ink_cuda_weight *weight);
 
+/* Counts those who need what is on the device. */
+void ink_cuda_weight_hold(ink_cuda_weight *weight, bool hold);
+/* Frees what nobody holds; entries stay. The device must be done with it. */
+void ink_cuda_weights_trim(ink_cuda_weights *weights);
+
 /* Brings the data of `list` to the device, where they are not there yet. What comes later on the stream finds
  * them. Entries of the list may be equal. */
 ink_status ink_cuda_weights_load(ink_cuda_weights *weights, ink_cuda_weight *const *list, size_t n,
                                  ink_error *error);
+/* Brings the data of list[i] to to[i], memory of the device that is not the entry's; in order on the stream,
+ * with what was started before and what is later. */
+ink_status ink_cuda_weights_fetch(ink_cuda_weights *weights, ink_cuda_weight *const *list, size_t n,
+                                  void *const *to, ink_error *error);
+
+/* A copy in pinned memory of what lies at `from`, which is this weight; there when the stream is done. */
+ink_status ink_cuda_weight_copy_down(ink_cuda_weights *weights, ink_cuda_weight *weight, const void *from,
+                                     ink_error *error);
+/* If making it failed. The stream must be done with it. */
+void ink_cuda_weight_forget_host(ink_cuda_weight *weight);
+/* That copy; NULL: there is none. */
+void *ink_cuda_weight_host(const ink_cuda_weight *weight);
 
 /* On the device; NULL before it was loaded. */
 void *ink_cuda_weight_memory(const ink_cuda_weight *weight);
 size_t ink_cuda_weight_bytes(const ink_cuda_weight *weight);
+size_t ink_cuda_weight_padded(const ink_cuda_weight *weight); /* what it takes of the device's memory */
 /* Bytes of all entries that are on the device. */
 size_t ink_cuda_weights_resident(const ink_cuda_weights *weights);
+/* What was read from host memory since the last question, and the time it took. */
+void ink_cuda_weights_speed(ink_cuda_weights *weights, double *bytes, double *seconds);
 
 #endif

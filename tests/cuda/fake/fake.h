@@ -15,6 +15,10 @@ cudaError_t fake_start(cudaStream_t stream, fake_kernel kernel, const void *argu
 int fake_leaks(void);
 /* From now on, so many bytes of device memory can be allocated. */
 void fake_limit_memory(size_t bytes);
+/* Allocation n of device or pinned memory from now, from 0, fails; negative: none does. */
+void fake_fail_allocation(int n);
+/* Whether it came to that. */
+bool fake_allocation_failed(void);
 /* How many kernels were started or replayed since the last call. */
 int fake_launches(void);
 

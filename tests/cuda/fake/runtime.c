@@ -39,6 +39,7 @@ struct fake_event {
 };
 
 static atomic_int objects, launches;
+static atomic_int until_failure = -2; /* allocations; -1: it was the last one, less: none fails */
 static int preferred;
 static atomic_size_t device_bytes;
 static size_t limit = (size_t)1 << 40;
@@ -48,6 +49,12 @@ int fake_leaks(void) {
 }
 void fake_limit_memory(size_t bytes) {
     limit = atomic_load(&device_bytes) + bytes;
+}
+void fake_fail_allocation(int n) {
+    atomic_store(&until_failure, n);
+}
+bool fake_allocation_failed(void) {
+    return atomic_load(&until_failure) == -1;
 }
 void fake_prefer_lane(int lane) {
     preferred = lane;
@@ -96,6 +103,8 @@ cudaError_t cudaGetLastError(void) {
 enum { header_bytes = 256 };
 
 static cudaError_t allocate(void **memory, size_t bytes) {
+    if (atomic_load(&until_failure) >= 0 && atomic_fetch_sub(&until_failure, 1) == 0)
+        return cudaErrorMemoryAllocation;
     char *all = aligned_alloc(header_bytes, (bytes + 2 * header_bytes - 1) / header_bytes * header_bytes);
     if (!all) return cudaErrorMemoryAllocation;
     memcpy(all, &bytes, sizeof bytes);

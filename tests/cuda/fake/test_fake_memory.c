@@ -1,0 +1,183 @@
+/*
+ * The memory of the CUDA backend, on the stand-in for a device: weights that come and go give the same
+ * pictures, limits are kept, and whatever cannot be allocated is a sentence.
+ */
+#include "backend/cuda/cuda.h"
+#include "fake.h"
+#include "pipeline/model.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+static const char tiny[] = INK_SOURCE_DIR "/tests/golden/tiny-random";
+
+enum { side = 32, picture_bytes = side * side * 3 };
+
+static ink_model *open_with(const ink_cuda_settings *settings, ink_error *error) {
+    ink_model_options options;
+    ink_model_options_init(&options);
+    options.path = tiny;
+    options.backend = "cpu";
+    options.threads = 1;
+    ink_model *model;
+    if (ink_model_open(&options, &model, error) != INK_OK) fail_msg("%s", error->message);
+    ink_backend_destroy(model->backend);
+    if (ink_cuda_backend_create_with(settings, &model->backend, error) != INK_OK) {
+        model->backend = NULL;
+        ink_model_close(model);
+        return NULL;
+    }
+    return model;
+}
+
+static ink_status draw(ink_model *model, const char *prompt, int size, uint8_t *pixels, ink_error *error) {
+    ink_request request;
+    ink_request_init(&request);
+    request.prompt = prompt;
+    request.width = request.height = size;
+    request.steps = 3;
+    request.seed = 7;
+    ink_result *result = NULL;
+    const ink_status status = ink_generate(model, &request, &result, error);
+    if (status == INK_OK && pixels) memcpy(pixels, result->images[0].pixels, (size_t)(size * size * 3));
+    ink_result_free(result);
+    return status;
+}
+
+/* With everything on the device; returns how much of it was used. */
+static size_t expected(const char *precision, uint8_t *pixels) {
+    ink_error error = {0};
+    ink_model *model = open_with(&(ink_cuda_settings){.precision = precision, .threads = 1}, &error);
+    assert_non_null(model);
+    if (draw(model, "a cat", side, pixels, &error) != INK_OK) fail_msg("%s", error.message);
+    ink_backend_memory memory;
+    ink_backend_ask_memory(model->backend, &memory);
+    assert_true(memory.peak > 0);
+    ink_model_close(model);
+    assert_int_equal(fake_leaks(), 0);
+    return memory.peak;
+}
+
+static ink_cuda_settings limited(const char *precision, size_t bytes) {
+    return (ink_cuda_settings){
+        .precision = precision, .threads = 1, .max_vram = bytes, .stream_smallest = 512, .stream_slot = 6000};
+}
+
+/* Draws twice below a limit. */
+static ink_status draw_below(const char *precision, size_t limit, const uint8_t *same, size_t *peak) {
+    ink_error error = {0};
+    uint8_t pixels[picture_bytes];
+    const ink_cuda_settings settings = limited(precision, limit);
+    ink_model *model = open_with(&settings, &error);
+    assert_non_null(model);
+    ink_status status = INK_OK;
+    for (int round = 0; round < 2 && status == INK_OK; round++) {
+        status = draw(model, "a cat", side, pixels, &error);
+        if (status == INK_OK) assert_memory_equal(pixels, same, sizeof pixels);
+    }
+    if (status != INK_OK) {
+        assert_int_equal(status, INK_ERROR_MEMORY);
+        assert_non_null(strstr(error.message, "--max-vram"));
+        print_message("%s\n", error.message);
+    }
+    ink_backend_memory memory;
+    ink_backend_ask_memory(model->backend, &memory);
+    *peak = memory.peak;
+    assert_true(memory.peak <= limit);
+    ink_model_close(model);
+    assert_int_equal(fake_leaks(), 0);
+    return status;
+}
+
+static void test_streaming(void **state) {
+    (void)state;
+    static const char *const precisions[] = {"f32", "bf16"};
+    for (int k = 0; k < 2; k++) {
+        uint8_t same[picture_bytes];
+        expected(precisions[k], same);
+        size_t limit = (size_t)16 << 20, peak = 0;
+        assert_int_equal(draw_below(precisions[k], limit, same, &peak), INK_OK);
+        const size_t all = peak;
+        int good = 0;
+        for (limit = all; draw_below(precisions[k], limit, same, &peak) == INK_OK; limit -= limit / 12) {
+            good++;
+        }
+        print_message("%s: %zu bytes, and the same with %zu\n", precisions[k], all, limit);
+        assert_true(good > 2 && limit < all * 4 / 5);
+    }
+}
+
+/* ---- allocations that fail ---- */
+
+static void fail_each(const ink_cuda_settings *settings, const uint8_t *same) {
+    int failed = 0;
+    for (int n = 0;; n++) {
+        ink_error error = {0};
+        uint8_t pixels[picture_bytes];
+        fake_fail_allocation(n);
+        ink_model *model = open_with(settings, &error);
+        ink_status status = model ? draw(model, "a cat", side, pixels, &error) : error.status;
+        const bool came = fake_allocation_failed();
+        fake_fail_allocation(-2);
+        if (status != INK_OK) {
+            assert_int_equal(status, INK_ERROR_MEMORY);
+            assert_true(error.message[0]);
+            failed++;
+        }
+        if (status == INK_OK) assert_memory_equal(pixels, same, sizeof pixels);
+        /* And again, with memory. */
+        if (model) {
+            if (draw(model, "a cat", side, pixels, &error) != INK_OK) fail_msg("%s", error.message);
+            assert_memory_equal(pixels, same, sizeof pixels);
+        }
+        ink_model_close(model);
+        assert_int_equal(fake_leaks(), 0);
+        if (!came) break;
+    }
+    print_message("%d allocations failed\n", failed);
+    assert_true(failed > 20);
+}
+
+static void test_failing_allocations(void **state) {
+    (void)state;
+    uint8_t same[picture_bytes];
+    expected("f32", same);
+    fail_each(&(ink_cuda_settings){.precision = "f32", .threads = 1}, same);
+    size_t peak;
+    assert_int_equal(draw_below("f32", (size_t)16 << 20, same, &peak), INK_OK);
+    const ink_cuda_settings settings = limited("f32", peak - peak / 5);
+    fail_each(&settings, same);
+}
+
+/* The device is full, and nobody set a limit: the sentence says what to set. */
+static void test_advice(void **state) {
+    (void)state;
+    ink_error error = {0};
+    ink_model *model = open_with(&(ink_cuda_settings){.precision = "f32", .threads = 1}, &error);
+    fake_limit_memory((size_t)3 << 30);
+    ink_status status = INK_OK;
+    assert_non_null(model);
+    status = draw(model, "a cat", side, NULL, &error);
+    assert_int_equal(status, INK_OK);
+    fake_limit_memory(0);
+    status = draw(model, "a longer cat", 2 * side, NULL, &error);
+    assert_int_equal(status, INK_ERROR_MEMORY);
+    assert_non_null(strstr(error.message, "--precision fp8"));
+    fake_limit_memory((size_t)1 << 40);
+    if (draw(model, "a longer cat", 2 * side, NULL, &error) != INK_OK) fail_msg("%s", error.message);
+    ink_model_close(model);
+    assert_int_equal(fake_leaks(), 0);
+}
+
+int main(int argc, char **argv) {
+    if (argc > 1) cmocka_set_test_filter(argv[1]);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_streaming),
+        cmocka_unit_test(test_failing_allocations),
+        cmocka_unit_test(test_advice),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
