@@ -117,7 +117,9 @@ static void backend_destroy(ink_backend *backend) {
     if (context->stream) (void)cudaStreamSynchronize(context->stream);
     ink_cuda_linears_destroy(context->linears);
     ink_cuda_weights_destroy(context->weights);
-    if (context->side) (void)cudaStreamDestroy(context->side);
+    for (int i = 0; i < 2; i++) {
+        if (context->sides[i]) (void)cudaStreamDestroy(context->sides[i]);
+    }
     if (context->stream) (void)cudaStreamDestroy(context->stream);
     free(context);
 }
@@ -188,13 +190,16 @@ static ink_status choose_precision(ink_cuda_context *context, const char *precis
     return INK_OK;
 }
 
-/* What runs beside something else is small, and must not stand in line behind it. */
-static ink_status create_side_stream(ink_cuda_context *context, ink_error *error) {
+/* Smaller numbers come first. */
+static ink_status create_streams(ink_cuda_context *context, ink_error *error) {
+    const unsigned flags = cudaStreamNonBlocking;
     int least = 0, greatest = 0;
     cudaError_t code = cudaDeviceGetAttribute(&context->processors, cudaDevAttrMultiProcessorCount, 0);
     if (code == cudaSuccess) code = cudaDeviceGetStreamPriorityRange(&least, &greatest);
     if (code == cudaSuccess)
-        code = cudaStreamCreateWithPriority(&context->side, cudaStreamNonBlocking, greatest);
+        code = cudaStreamCreateWithPriority(&context->stream, flags, (least + greatest) / 2);
+    if (code == cudaSuccess) code = cudaStreamCreateWithPriority(&context->sides[0], flags, greatest);
+    if (code == cudaSuccess) code = cudaStreamCreateWithPriority(&context->sides[1], flags, least);
     return ink_cuda_check(code, "a stream", error);
 }
 
@@ -215,9 +220,7 @@ static ink_status configure(ink_cuda_context *context, const ink_cuda_settings *
     context->side_processors = settings->side_processors;
     snprintf(context->description, sizeof context->description, "cuda: %s, %s", device, precision);
     INK_TRY(ink_cuda_check(cudaSetDevice(context->device), "the start of the device", error));
-    INK_TRY(ink_cuda_check(cudaStreamCreateWithFlags(&context->stream, cudaStreamNonBlocking), "a stream",
-                           error));
-    INK_TRY(create_side_stream(context, error));
+    INK_TRY(create_streams(context, error));
     INK_TRY(ink_cuda_linears_create(&context->linears, error));
     ink_cuda_memory_note(&context->memory, ink_cuda_linears_bytes(context->linears), 0);
     return ink_cuda_weights_create(context->device, context->stream, settings->threads, &context->memory,

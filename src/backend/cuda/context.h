@@ -24,8 +24,9 @@ typedef struct ink_cuda_context {
     unsigned fp8; /* groups of layers, as rules have them */
     bool separate, one_stream;
     int side_processors; /* as ink_cuda_settings */
-    /* Everything happens on `stream`, in order; `side` is for what may run beside it, and is joined again. */
-    cudaStream_t stream, side;
+    /* Everything happens on `stream`, in order; the others are for what may run beside it, and are joined again.
+     * Where launches could start, those of sides[0] do before those of `stream`, and those of sides[1] after. */
+    cudaStream_t stream, sides[2];
     ink_cuda_weights *weights;
     ink_cuda_linears *linears;
     char description[192];

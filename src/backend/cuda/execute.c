@@ -230,7 +230,7 @@ ink_status ink_cuda_execute(const ink_cuda_program *program, int32_t i, cudaStre
     const ink_cuda_choice *choice = &program->choices[i];
     if (choice->linear) {
         const ink_cuda_linear_problem problem = ink_cuda_linear_problem_of(program, launch);
-        const int lane = stream == program->context->side;
+        const int lane = stream != program->context->stream;
         return ink_cuda_linear_run(program->context->linears, choice->linear, &problem, lane, stream, error);
     }
     if (choice->attention) return ink_cuda_attention_run(choice->attention, stream, error);

@@ -10,8 +10,12 @@
 ink_status ink_cuda_choose_linear(ink_cuda_program *p, int32_t i, int processors, ink_error *error) {
     ink_cuda_linear_problem problem = ink_cuda_linear_problem_of(p, &p->lowered.launches[i]);
     problem.processors = processors;
-    return ink_cuda_linear_find(p->context->linears, &problem, p->context->stream, &p->choices[i].linear,
-                                error);
+    ink_cuda_linears *linears = p->context->linears;
+    const ink_cuda_linear **choice = &p->choices[i].linear;
+    const ink_status status = ink_cuda_linear_find(linears, &problem, p->context->stream, choice, error);
+    if (status != INK_ERROR_UNSUPPORTED || processors == 0) return status;
+    problem.processors = 0; /* what cannot be limited takes all */
+    return ink_cuda_linear_find(linears, &problem, p->context->stream, choice, error);
 }
 
 static ink_status choose_attention(ink_cuda_program *p, int32_t i, const ink_cuda_attention_plan *like,

@@ -21,12 +21,19 @@ typedef struct ink_cuda_choice {
     ink_cuda_conv_plan *conv;           /* owned */
 } ink_cuda_choice;
 
-/* How long a part of a program took, with so many multiprocessors for the products of lane 1. */
+/* How the device is divided between the lanes. */
+typedef struct ink_cuda_division {
+    int taken; /* multiprocessors for products of lane 1; 0: as many as they can get; -1: there is one lane */
+    int left;  /* those that products of lane 0 leave */
+    bool late; /* where both could start, lane 0 does */
+} ink_cuda_division;
+
+/* How long a part of a program took so. */
 typedef struct ink_cuda_trial {
-    int processors; /* 0: lane 1 is not limited; -1: all in one lane */
+    ink_cuda_division division;
     float milliseconds;
 } ink_cuda_trial;
-enum { ink_cuda_most_trials = 8 };
+enum { ink_cuda_most_trials = 16 };
 
 typedef struct ink_cuda_program {
     ink_program base;
@@ -44,7 +51,8 @@ typedef struct ink_cuda_program {
     char *arena;
     int64_t *step;      /* on the device */
     bool linked;        /* weights are there, and choices are made for what is bound */
-    bool beside;        /* lane 1 runs on the side stream */
+    bool beside;        /* lane 1 runs on a stream of its own */
+    cudaStream_t side;  /* which */
     cudaEvent_t *marks; /* [n_launches + 2] ends of launches that are awaited, begin and end of lane 1 */
     ink_cuda_trial trials[ink_cuda_most_trials]; /* of the last link; the first of them is one lane */
     int n_trials;

@@ -36,19 +36,19 @@ ink_status ink_cuda_check_run(const ink_cuda_program *p, int64_t step, const ink
 }
 
 static ink_status wait_for(const ink_cuda_program *p, int lane, int32_t mark, ink_error *error) {
-    const cudaStream_t stream = lane ? p->context->side : p->context->stream;
+    const cudaStream_t stream = lane ? p->side : p->context->stream;
     return ink_cuda_check(cudaStreamWaitEvent(stream, p->marks[mark], 0), "a wait", error);
 }
 
 static ink_status record(const ink_cuda_program *p, int lane, int32_t mark, ink_error *error) {
-    const cudaStream_t stream = lane ? p->context->side : p->context->stream;
+    const cudaStream_t stream = lane ? p->side : p->context->stream;
     return ink_cuda_check(cudaEventRecord(p->marks[mark], stream), "a mark", error);
 }
 
 /* What is timed begins when the one before it in its lane ends, unless it waits for the other lane. */
 static ink_status execute(const ink_cuda_program *p, int32_t i, int lane, const cudaEvent_t *times,
                           ink_error *error) {
-    cudaStream_t stream = lane ? p->context->side : p->context->stream;
+    cudaStream_t stream = lane ? p->side : p->context->stream;
     if (times && times[2 * i])
         INK_TRY(ink_cuda_check(cudaEventRecord(times[2 * i], stream), "a measurement", error));
     INK_TRY(ink_cuda_execute(p, i, stream, error));

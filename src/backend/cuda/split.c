@@ -14,19 +14,25 @@ static const float enough_milliseconds = 12;
 /* One lane is simpler: two must be better than that by so much. */
 static const float worth = 0.995f;
 
-/* What is tried; not more than a quarter of the device. */
-static const int wishes[] = {-1, 0, 4, 8, 12, 16, 24};
+/* What is tried. Products of lane 0 come in clusters of neighbours: what lane 1 has may be scattered, so that
+ * more must be left than it takes. And whoever is first finds neighbours. */
+static const ink_cuda_division wishes[] = {{-1, 0, false}, {0, 0, false},  {0, 0, true},   {12, 0, false},
+                                           {4, 4, false},  {4, 4, true},   {8, 8, false},  {8, 8, true},
+                                           {8, 16, false}, {8, 16, true},  {12, 16, true}, {16, 16, false},
+                                           {16, 16, true}, {16, 24, false}};
 static_assert(sizeof wishes / sizeof wishes[0] <= ink_cuda_most_trials, "there is room for every trial");
 
-/* Products of launches [begin, end) for so many multiprocessors of lane 1. */
-static ink_status divide(ink_cuda_program *p, int32_t begin, int32_t end, int processors, ink_error *error) {
+/* Products of launches [begin, end), and how lane 1 is to run. */
+static ink_status divide(ink_cuda_program *p, int32_t begin, int32_t end, ink_cuda_division d,
+                         ink_error *error) {
     for (int32_t i = begin; i < end; i++) {
         const ink_cuda_launch *launch = &p->lowered.launches[i];
         if (launch->op != INK_OP_LINEAR) continue;
-        const int own = processors <= 0 ? 0 : launch->lane ? processors : p->context->processors - processors;
-        INK_TRY(ink_cuda_choose_linear(p, i, own, error));
+        const int rest = d.left > 0 ? p->context->processors - d.left : 0;
+        INK_TRY(ink_cuda_choose_linear(p, i, launch->lane ? (d.taken > 0 ? d.taken : 0) : rest, error));
     }
-    p->beside = processors >= 0;
+    p->beside = d.taken >= 0;
+    p->side = p->context->sides[d.late];
     return INK_OK;
 }
 
@@ -63,21 +69,21 @@ static ink_status take_time(ink_cuda_program *p, int32_t begin, int32_t end, con
     return status == INK_OK ? INK_OK : ink_fail(error, status, "CUDA could not do the trial of a program");
 }
 
-static ink_status try_all(ink_cuda_program *p, int32_t begin, int32_t end, const cudaEvent_t *events,
-                          ink_error *error) {
+/* What cannot be done is passed over. */
+static void try_all(ink_cuda_program *p, int32_t begin, int32_t end, const cudaEvent_t *events) {
     for (size_t i = 0; i < sizeof wishes / sizeof wishes[0]; i++) {
-        if (4 * wishes[i] > p->context->processors) continue;
+        if (4 * wishes[i].left > p->context->processors) continue;
         ink_cuda_trial *trial = &p->trials[p->n_trials];
-        trial->processors = wishes[i];
-        INK_TRY(divide(p, begin, end, wishes[i], error));
-        INK_TRY(take_time(p, begin, end, events, &trial->milliseconds, error));
-        p->n_trials++;
+        ink_error ignored;
+        trial->division = wishes[i];
+        if (divide(p, begin, end, wishes[i], &ignored) == INK_OK &&
+            take_time(p, begin, end, events, &trial->milliseconds, &ignored) == INK_OK)
+            p->n_trials++;
     }
-    return INK_OK;
 }
 
 /* Tries, and says what was fastest. */
-static ink_status find_fastest(ink_cuda_program *p, int32_t begin, int32_t end, int *processors,
+static ink_status find_fastest(ink_cuda_program *p, int32_t begin, int32_t end, ink_cuda_division *fastest,
                                ink_error *error) {
     cudaEvent_t events[2] = {NULL, NULL};
     ink_status status = ink_cuda_check(cudaEventCreate(&events[0]), "an event", error);
@@ -85,30 +91,27 @@ static ink_status find_fastest(ink_cuda_program *p, int32_t begin, int32_t end, 
     /* Modulation is read at a step that exists. */
     if (status == INK_OK)
         status = ink_cuda_check(ink_cuda_set_step(p->context->stream, p->step, 0), "a trial", error);
-    if (status == INK_OK) status = try_all(p, begin, end, events, error);
+    if (status == INK_OK) try_all(p, begin, end, events);
     for (int i = 0; i < 2; i++) {
         if (events[i]) (void)cudaEventDestroy(events[i]);
     }
-    if (status != INK_OK) return status;
+    if (status != INK_OK || p->n_trials == 0 || p->trials[0].division.taken >= 0) return status;
     float best = p->trials[0].milliseconds * worth;
-    *processors = p->trials[0].processors;
     for (int i = 1; i < p->n_trials; i++) {
         if (p->trials[i].milliseconds >= best) continue;
         best = p->trials[i].milliseconds;
-        *processors = p->trials[i].processors;
+        *fastest = p->trials[i].division;
     }
-    return INK_OK;
+    return status;
 }
 
 ink_status ink_cuda_split(ink_cuda_program *p, ink_error *error) {
+    const int forced = p->context->side_processors;
+    ink_cuda_division division = {forced > 0 ? forced : -1, forced > 0 ? forced : 0, false};
     int32_t begin, end;
-    int processors = p->context->side_processors;
     p->n_trials = 0;
     if (!p->marks) return INK_OK;
-    if (processors == 0) {
-        processors = -1;
-        if (ink_cuda_lanes_section(&p->lowered, &begin, &end))
-            INK_TRY(find_fastest(p, begin, end, &processors, error));
-    }
-    return divide(p, 0, p->lowered.n_launches, processors, error);
+    if (forced == 0 && ink_cuda_lanes_section(&p->lowered, &begin, &end))
+        INK_TRY(find_fastest(p, begin, end, &division, error));
+    return divide(p, 0, p->lowered.n_launches, division, error);
 }
