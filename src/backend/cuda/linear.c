@@ -6,9 +6,11 @@
 #include <cublasLt.h>
 #include <stdlib.h>
 
-enum { lanes = 2, workspace_bytes = 32 << 20, most_candidates = 16, divided_candidates = 4, timed_runs = 4 };
+enum { lanes = 2, workspace_bytes = 32 << 20, most_candidates = 32, divided_candidates = 6, timed_runs = 4 };
 /* A candidate whose first run takes so many times longer than the best is not run again. */
-static const float hopeless = 1.25f;
+static const float hopeless = 1.15f;
+/* A product that touches less finds it in the caches if it is run again. */
+static const double beyond_caches = 80e6;
 /* Below this many multiply-adds any candidate is as good as another. */
 static const double worth_timing = 1e8;
 
@@ -258,9 +260,11 @@ static ink_status ask_for_less(const ink_cuda_linears *linears, ink_cuda_linear 
                                const ink_cuda_linear_problem *p, cublasLtMatmulHeuristicResult_t *results,
                                int *n, ink_error *error) {
     const bool activation = l->key.activation == INK_ACT_GELU_TANH && l->key.out != INK_F32;
+    /* With e4m3 factors it says that it can add a bias of f32, and then cannot. */
+    const bool bias = l->key.bias && (l->key.x != INK_F8_E4M3 || l->key.out != INK_F32);
     const struct {
         bool bias, activation;
-    } wishes[] = {{l->key.bias, activation}, {l->key.bias, false}, {false, false}};
+    } wishes[] = {{bias, activation && bias == l->key.bias}, {bias, false}, {false, false}};
     for (size_t i = 0; i < sizeof wishes / sizeof wishes[0]; i++) {
         INK_TRY(set_epilogue(l, wishes[i].bias, wishes[i].activation, error));
         INK_TRY(ask(linears, l, p, results, n, error));
@@ -326,40 +330,50 @@ ink_status ink_cuda_linear_run(ink_cuda_linears *linears, const ink_cuda_linear 
 typedef struct stopwatch {
     cudaStream_t stream;
     cudaEvent_t begin, end;
+    bool flush; /* what a run touches would be in the caches at the next */
 } stopwatch;
 
-/* Milliseconds of one run; a candidate that fails takes forever. The caches are flushed before, by what is
- * larger than they are, so that weights come from memory as they will later. */
-static float time_run(const ink_cuda_linears *linears, const ink_cuda_linear *l,
-                      const cublasLtMatmulAlgo_t *algorithm, const ink_cuda_linear_problem *p,
-                      const stopwatch *watch) {
+static double bytes_touched(const linear_key *key) {
+    const double m = (double)key->m, n = (double)key->n, k = (double)key->k;
+    return (m * k + n * k) * (double)ink_dtype_bytes(key->x) + m * n * (double)ink_dtype_bytes(key->out);
+}
+
+/* Milliseconds of a run, the mean of some; a candidate that fails takes forever. Weights come from memory as
+ * they will later: other products come in between. */
+static float time_runs(const ink_cuda_linears *linears, const ink_cuda_linear *l,
+                       const cublasLtMatmulAlgo_t *algorithm, const ink_cuda_linear_problem *p,
+                       const stopwatch *watch, int runs) {
     static const float forever = 1e30f;
     float milliseconds = forever;
-    for (int i = 0; i < lanes; i++) {
+    for (int i = 0; watch->flush && i < lanes; i++) {
         if (cudaMemsetAsync(linears->workspace[i], 0, workspace_bytes, watch->stream) != cudaSuccess)
             return forever;
     }
-    if (cudaEventRecord(watch->begin, watch->stream) != cudaSuccess ||
-        multiply(linears, l, algorithm, p, 0, watch->stream) != CUBLAS_STATUS_SUCCESS ||
-        cudaEventRecord(watch->end, watch->stream) != cudaSuccess ||
+    if (cudaEventRecord(watch->begin, watch->stream) != cudaSuccess) return forever;
+    for (int i = 0; i < runs; i++) {
+        if (multiply(linears, l, algorithm, p, 0, watch->stream) != CUBLAS_STATUS_SUCCESS) return forever;
+    }
+    if (cudaEventRecord(watch->end, watch->stream) != cudaSuccess ||
         cudaEventSynchronize(watch->end) != cudaSuccess ||
         cudaEventElapsedTime(&milliseconds, watch->begin, watch->end) != cudaSuccess) {
         return forever;
     }
-    return milliseconds;
+    return milliseconds / (float)runs;
 }
 
-/* The shortest of some runs, after a first one that loads the kernel. */
+/* After a first run that loads the kernel. */
 static float time_candidate(const ink_cuda_linears *linears, const ink_cuda_linear *l,
                             const cublasLtMatmulAlgo_t *algorithm, const ink_cuda_linear_problem *p,
                             const stopwatch *watch, float best) {
-    (void)time_run(linears, l, algorithm, p, watch);
-    float shortest = time_run(linears, l, algorithm, p, watch);
-    for (int i = 1; i < timed_runs && shortest < hopeless * best; i++) {
-        const float time = time_run(linears, l, algorithm, p, watch);
-        if (time < shortest) shortest = time;
+    (void)time_runs(linears, l, algorithm, p, watch, 1);
+    const float once = time_runs(linears, l, algorithm, p, watch, 1);
+    if (once >= hopeless * best) return once;
+    if (!watch->flush) return time_runs(linears, l, algorithm, p, watch, timed_runs);
+    float sum = 0;
+    for (int i = 0; i < timed_runs; i++) {
+        sum += time_runs(linears, l, algorithm, p, watch, 1);
     }
-    return shortest;
+    return sum / timed_runs;
 }
 
 static ink_status choose(const ink_cuda_linears *linears, ink_cuda_linear *l,
@@ -368,7 +382,7 @@ static ink_status choose(const ink_cuda_linears *linears, ink_cuda_linear *l,
     if (n == 0) return INK_OK;
     l->algorithm = results[0].algo;
     if (n < 2 || (double)l->key.m * (double)l->key.n * (double)l->key.k < worth_timing) return INK_OK;
-    stopwatch watch = {.stream = stream};
+    stopwatch watch = {.stream = stream, .flush = bytes_touched(&l->key) < beyond_caches};
     ink_status status = ink_cuda_check(cudaEventCreate(&watch.begin), "an event", error);
     if (status == INK_OK) status = ink_cuda_check(cudaEventCreate(&watch.end), "an event", error);
     float best = 1e29f;
