@@ -58,6 +58,16 @@ static void print_row(const char *name, const char *launches, double seconds, do
         printf(" %8s\n", "-");
 }
 
+/* Of a device, where it is counted. */
+static void print_memory(const ink_bench_stage *s) {
+    if (s->peak_bytes > 0)
+        printf("  device memory: %.2f GB at most, with what others take %.2f GB\n",
+               1e-9 * (double)s->peak_bytes, 1e-9 * (double)s->device_bytes);
+    if (s->loading_seconds > 0)
+        printf("  weights read: %.2f GB in %.2f s, %.2f GB/s\n", 1e-9 * s->loaded_bytes, s->loading_seconds,
+               1e-9 * rate(s->loaded_bytes, s->loading_seconds));
+}
+
 static void print_stage(const ink_bench_stage *s) {
     printf("\n%s: %.3f ms (%.3f to %.3f in %d run%s), the first with compiling %.3f ms\n",
            stages[s->stage].title, 1e3 * s->seconds, 1e3 * s->fastest, 1e3 * s->slowest, s->runs,
@@ -82,6 +92,7 @@ static void print_stage(const ink_bench_stage *s) {
         print_row("all of them", count, sum, sum, s->flops, s->bytes, s->roof_seconds);
     }
     print_row("the stage", count, s->seconds, 0, s->flops, s->bytes, s->roof_seconds);
+    print_memory(s);
 }
 
 void cli_bench_print_tables(const cli_bench_report *r) {
@@ -108,6 +119,10 @@ static json_t *measured(double value) {
     return value > 0 ? json_real(value) : json_null();
 }
 
+static json_t *counted(size_t bytes) {
+    return bytes > 0 ? json_integer((json_int_t)bytes) : json_null();
+}
+
 static json_t *kind_json(const ink_bench_kind *k) {
     return json_pack("{s:o, s:I, s:f, s:f, s:f, s:f, s:f, s:o}", "kind", text_json(k->name), "launches",
                      (json_int_t)k->launches, "seconds", k->seconds, "flops", k->flops, "bytes", k->bytes,
@@ -125,13 +140,15 @@ static json_t *stage_json(const ink_bench_stage *s) {
         json_decref(kinds);
         return NULL;
     }
-    return json_pack("{s:s, s:i, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:o, s:I, s:o}", "stage",
-                     stages[s->stage].name, "runs", s->runs, "seconds", s->seconds, "fastest_seconds",
-                     s->fastest, "slowest_seconds", s->slowest, "first_seconds", s->first_seconds, "flops",
-                     s->flops, "bytes", s->bytes, "flops_per_second", rate(s->flops, s->seconds),
-                     "bytes_per_second", rate(s->bytes, s->seconds), "of_roof",
+    return json_pack("{s:s, s:i, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:o, s:I, s:o, s:o, s:o, s:o, s:o}",
+                     "stage", stages[s->stage].name, "runs", s->runs, "seconds", s->seconds,
+                     "fastest_seconds", s->fastest, "slowest_seconds", s->slowest, "first_seconds",
+                     s->first_seconds, "flops", s->flops, "bytes", s->bytes, "flops_per_second",
+                     rate(s->flops, s->seconds), "bytes_per_second", rate(s->bytes, s->seconds), "of_roof",
                      measured(rate(s->roof_seconds, s->seconds)), "program_bytes",
-                     (json_int_t)s->program_bytes, "operations", kinds);
+                     (json_int_t)s->program_bytes, "device_peak_bytes", counted(s->peak_bytes),
+                     "device_used_bytes", counted(s->device_bytes), "loaded_bytes", measured(s->loaded_bytes),
+                     "loading_seconds", measured(s->loading_seconds), "operations", kinds);
 }
 
 static json_t *roof_json(const ink_bench_result *b) {

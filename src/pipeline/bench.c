@@ -6,8 +6,7 @@
 #include "base/versioned.h"
 #include "pipeline/bench_kinds.h"
 #include "pipeline/bench_timing.h"
-#include "pipeline/decoder.h"
-#include "pipeline/denoiser.h"
+#include "pipeline/kept.h"
 #include "pipeline/noise_tokens.h"
 #include "pipeline/request.h"
 #include "text/prompt.h"
@@ -397,6 +396,7 @@ ink_status ink_bench(ink_model *model, const ink_bench_options *options, ink_ben
                                    .layers = (int)model->transformer.num_layers,
                                    .guidance = q->guidance};
     pthread_mutex_lock(&model->lock);
+    ink_kept_drop(model);
     const ink_status status = run_parts(&b, error);
     ink_prompts_fini(&b.prompts);
     ink_buffer_destroy(b.fence);

@@ -2,7 +2,8 @@
 
 ink_status ink_decoder_init(ink_decoder *d, ink_model *model, int64_t pictures, int64_t grid_height,
                             int64_t grid_width, ink_error *error) {
-    *d = (ink_decoder){.model = model};
+    *d = (ink_decoder){
+        .model = model, .pictures = pictures, .grid_height = grid_height, .grid_width = grid_width};
     INK_TRY(ink_executable_init(&d->executable, model->backend, error));
     ink_vae_record_decode(d->executable.graph, &model->vae, ink_model_vae_weights(model), pictures,
                           grid_height, grid_width, model->transformer.patch_size);
@@ -11,6 +12,11 @@ ink_status ink_decoder_init(ink_decoder *d, ink_model *model, int64_t pictures, 
     INK_TRY(ink_executable_bind_new(&d->executable, "image", NULL, error));
     INK_TRY(ink_executable_bind_new(&d->executable, "signal_stats", &d->stats, error));
     return ink_executable_bind_new(&d->executable, "pixels", &d->pixels, error);
+}
+
+bool ink_decoder_fits(const ink_decoder *d, int64_t pictures, int64_t grid_height, int64_t grid_width) {
+    return d->executable.program && d->pictures == pictures && d->grid_height == grid_height &&
+           d->grid_width == grid_width;
 }
 
 void ink_decoder_fini(ink_decoder *d) {

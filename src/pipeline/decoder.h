@@ -9,6 +9,7 @@
 
 typedef struct ink_decoder {
     ink_model *model;
+    int64_t pictures, grid_height, grid_width;
     ink_executable executable;
     ink_buffer *latents; /* [pictures, image tokens, channels], to be written; owned by the executable, as: */
     ink_buffer *pixels, *stats;
@@ -19,6 +20,9 @@ typedef struct ink_decoder {
 ink_status ink_decoder_init(ink_decoder *d, ink_model *model, int64_t pictures, int64_t grid_height,
                             int64_t grid_width, ink_error *error);
 void ink_decoder_fini(ink_decoder *d);
+
+/* Whether it was made for these. A zeroed one was not. */
+bool ink_decoder_fits(const ink_decoder *d, int64_t pictures, int64_t grid_height, int64_t grid_width);
 
 /* Decodes picture k into width * height * 3 bytes. INK_ERROR_NUMERIC if the picture is not finite. */
 ink_status ink_decoder_run(ink_decoder *d, int k, const ink_run_control *control, uint8_t *pixels,

@@ -56,9 +56,9 @@ static ink_status write_guidance(ink_denoiser *d, ink_error *error) {
 
 /* The table that was given, or a new one. */
 static ink_status connect_modulation(ink_denoiser *d, ink_error *error) {
-    d->modulated = d->options.modulation != NULL;
-    d->modulation = d->modulated ? d->options.modulation : &d->own;
-    if (d->modulated) return ink_program_bind(d->step.program, "modulation", d->modulation->table, error);
+    d->given = d->options.modulation;
+    d->modulated = d->given != NULL;
+    if (d->given) return ink_program_bind(d->step.program, "modulation", d->given->table, error);
     const ink_shape shape = ink_value_shape(d->step.graph, ink_graph_find_slot(d->step.graph, "modulation"));
     const size_t bytes = ((size_t)d->options.steps + 1) * sizeof *d->own.sigmas;
     d->own.steps = d->options.steps;
@@ -159,11 +159,11 @@ void ink_modulation_fini(ink_modulation *m) {
 }
 
 void ink_denoiser_give_modulation(ink_denoiser *d, ink_modulation *to) {
-    if (d->modulation != &d->own || !d->modulated) return;
+    if (d->given || !d->modulated) return;
     ink_modulation_fini(to);
     *to = d->own;
     d->own = (ink_modulation){0};
-    d->modulation = to;
+    d->given = to;
 }
 
 bool ink_denoiser_fits(const ink_denoiser *d, const ink_prompts *prompts, const ink_denoiser_options *o) {
@@ -171,7 +171,8 @@ bool ink_denoiser_fits(const ink_denoiser *d, const ink_prompts *prompts, const 
     bool fits = d->prepare.program && d->step.program && d->modulated && prompts->embeds == d->embeds &&
                 own->pictures == o->pictures && own->grid_height == o->grid_height &&
                 own->grid_width == o->grid_width && own->tap_mode == o->tap_mode &&
-                ink_modulation_fits(d->modulation, o->steps, o->sigmas) && prompts->n == d->n_prompts;
+                ink_modulation_fits(d->given ? d->given : &d->own, o->steps, o->sigmas) &&
+                prompts->n == d->n_prompts;
     for (int64_t i = 0; fits && i < prompts->n; i++) {
         fits = prompts->tokens[i] == d->tokens[i];
     }
@@ -181,11 +182,9 @@ bool ink_denoiser_fits(const ink_denoiser *d, const ink_prompts *prompts, const 
 ink_status ink_denoiser_renew(ink_denoiser *d, const ink_prompts *prompts, const ink_denoiser_options *o,
                               ink_error *error) {
     const int progress_every = o->progress_every ? o->progress_every : usual_progress_every;
-    const ink_modulation *modulation = d->options.modulation;
     d->prompts = prompts;
     d->options = *o;
     d->options.progress_every = progress_every;
-    d->options.modulation = modulation;
     return write_guidance(d, error);
 }
 

@@ -40,8 +40,8 @@ typedef struct ink_denoiser {
     ink_denoiser_options options;
     ink_layout layout;
     ink_executable prepare, modulate, step;
-    const ink_modulation *modulation;                /* that the steps read */
-    ink_modulation own;                              /* where it is, if nobody gave one */
+    const ink_modulation *given; /* what the steps read; NULL: own */
+    ink_modulation own;
     bool modulated;                                  /* it holds what the sigmas say */
     ink_buffer *latents, *previous, *velocity_stats; /* owned by step */
     int started;                                     /* steps since the latents were written */
@@ -61,7 +61,7 @@ bool ink_denoiser_fits(const ink_denoiser *d, const ink_prompts *prompts,
 /* Takes them: prompts of the same lengths, in the same buffer, and options that fit. To be prepared again. */
 ink_status ink_denoiser_renew(ink_denoiser *d, const ink_prompts *prompts,
                               const ink_denoiser_options *options, ink_error *error);
-/* Hands the modulation over, after which the denoiser must have been given it; the old one is freed. */
+/* Hands a modulation of its own over to `to`, where it is read from then on; what was there is freed. */
 void ink_denoiser_give_modulation(ink_denoiser *d, ink_modulation *to);
 
 /* Runs what is computed once: text stream, rotary tables, and the modulation of all steps, unless it is there

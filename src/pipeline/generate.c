@@ -1,9 +1,9 @@
 /*
- * Request to pictures: text, noise, denoising, decoding, with the memory of each stage freed before the next.
+ * Request to pictures: text, noise, denoising, decoding. The memory of each stage is freed before the next,
+ * unless the backend keeps programs (kept.h).
  */
 #include "base/clock.h"
-#include "pipeline/decoder.h"
-#include "pipeline/denoiser.h"
+#include "pipeline/kept.h"
 #include "pipeline/noise_tokens.h"
 #include "pipeline/request.h"
 
@@ -22,7 +22,8 @@ typedef struct generation {
     ink_resolved_request r;
     ink_result *result;
     double begin, stage_begin;
-    ink_prompts prompts;
+    ink_kept own, *kept;
+    int prepared;        /* pictures that the denoiser was prepared for, of this request */
     float *sigmas;       /* [steps + 1] */
     float *latents;      /* [count, image_tokens, in_channels] */
     size_t latent_count; /* elements of one picture's latents */
@@ -50,9 +51,7 @@ static ink_status encode_text(generation *g, ink_error *error) {
     report(g, INK_STAGE_TEXT, 0, 1);
     INK_TRY(check_cancelled(g, error));
     const char *texts[ink_max_prompts] = {g->r.request.prompt, g->r.request.negative_prompt};
-    INK_TRY(ink_prompts_encode(g->model, texts, g->r.passes, ink_default_kept_tokens, NULL, &g->r.control,
-                               &g->prompts, error));
-    ink_weights_release(ink_model_text_weights(g->model));
+    INK_TRY(ink_kept_encode(g->kept, g->model, texts, g->r.passes, &g->r.control, error));
     report(g, INK_STAGE_TEXT, 1, 1);
     g->result->text_seconds = ink_clock_seconds() - g->stage_begin;
     return INK_OK;
@@ -84,10 +83,9 @@ static int batch_size(const generation *g) {
     return fit < 1 ? 1 : fit < g->r.request.count ? (int)fit : g->r.request.count;
 }
 
-/* Makes the denoiser for a batch of `pictures`, if it is not there already. */
-static ink_status prepare_batch(generation *g, ink_denoiser *d, int pictures, ink_error *error) {
-    if (d->options.pictures == pictures) return INK_OK;
-    ink_denoiser_fini(d);
+/* Prepares the denoiser for a batch of `pictures`, if it is not already. */
+static ink_status prepare_batch(generation *g, int pictures, ink_error *error) {
+    if (g->prepared == pictures) return INK_OK;
     const ink_denoiser_options options = {.pictures = pictures,
                                           .grid_height = g->r.grid_height,
                                           .grid_width = g->r.grid_width,
@@ -95,13 +93,14 @@ static ink_status prepare_batch(generation *g, ink_denoiser *d, int pictures, in
                                           .sigmas = g->sigmas,
                                           .guidance = g->r.request.guidance,
                                           .progress_every = g->r.request.progress_every};
-    INK_TRY(ink_denoiser_init(d, g->model, &g->prompts, &options, error));
-    return ink_denoiser_prepare(d, &g->r.control, error);
+    INK_TRY(ink_kept_prepare(g->kept, g->model, &options, &g->r.control, error));
+    g->prepared = pictures;
+    return INK_OK;
 }
 
 /* Reports what is finished until nothing more is awaited. */
-static ink_status follow(generation *g, ink_denoiser *d, int batch, int n_batches, int *reported,
-                         ink_error *error) {
+static ink_status follow(generation *g, int batch, int n_batches, int *reported, ink_error *error) {
+    ink_denoiser *d = &g->kept->denoiser;
     const int steps = g->r.request.steps;
     for (;;) {
         const int finished = ink_denoiser_finished(d);
@@ -113,33 +112,33 @@ static ink_status follow(generation *g, ink_denoiser *d, int batch, int n_batche
     }
 }
 
-static ink_status denoise_batch(generation *g, ink_denoiser *d, int first, int batch, int n_batches,
-                                ink_error *error) {
+static ink_status denoise_batch(generation *g, int first, int batch, int n_batches, ink_error *error) {
+    ink_denoiser *d = &g->kept->denoiser;
     const int steps = g->r.request.steps;
     int reported = 0;
     INK_TRY(ink_denoiser_write(d, g->latents + (size_t)first * g->latent_count, error));
     for (int i = 0; i < steps; i++) {
         INK_TRY(ink_denoiser_step(d, i, &g->r.control, error));
-        INK_TRY(follow(g, d, batch, n_batches, &reported, error));
+        INK_TRY(follow(g, batch, n_batches, &reported, error));
     }
     INK_TRY(ink_denoiser_finish(d, error));
     return ink_denoiser_read(d, g->latents + (size_t)first * g->latent_count, error);
 }
 
-static ink_status denoise(generation *g, ink_denoiser *d, ink_error *error) {
+static ink_status denoise(generation *g, ink_error *error) {
     const int count = g->r.request.count, size = batch_size(g), n_batches = (count + size - 1) / size;
     report(g, INK_STAGE_PREPARE, 0, 1);
     INK_TRY(check_cancelled(g, error));
     INK_TRY(start_latents(g, error));
-    INK_TRY(prepare_batch(g, d, size, error));
+    INK_TRY(prepare_batch(g, size, error));
     report(g, INK_STAGE_PREPARE, 1, 1);
     g->result->prepare_seconds = ink_clock_seconds() - g->stage_begin;
 
     report(g, INK_STAGE_DENOISE, 0, n_batches * g->r.request.steps);
     for (int b = 0; b < n_batches; b++) {
         const int first = b * size, pictures = first + size <= count ? size : count - first;
-        INK_TRY(prepare_batch(g, d, pictures, error));
-        INK_TRY(denoise_batch(g, d, first, b, n_batches, error));
+        INK_TRY(prepare_batch(g, pictures, error));
+        INK_TRY(denoise_batch(g, first, b, n_batches, error));
     }
     g->result->denoise_seconds = ink_clock_seconds() - g->stage_begin;
     return INK_OK;
@@ -154,9 +153,10 @@ static ink_status allocate_image(generation *g, int k, ink_error *error) {
     return image->pixels ? INK_OK : ink_fail_memory(error, "a picture", bytes);
 }
 
-static ink_status decode_all(generation *g, ink_decoder *d, ink_error *error) {
+static ink_status decode_all(generation *g, ink_error *error) {
     const int count = g->r.request.count;
-    INK_TRY(ink_decoder_init(d, g->model, count, g->r.grid_height, g->r.grid_width, error));
+    ink_decoder *d = &g->kept->decoder;
+    INK_TRY(ink_kept_decoder(g->kept, g->model, count, g->r.grid_height, g->r.grid_width, error));
     INK_TRY(ink_buffer_write(d->latents, g->latents, (size_t)count * g->latent_count * sizeof *g->latents,
                              error));
     for (int k = 0; k < count; k++) {
@@ -169,9 +169,7 @@ static ink_status decode_all(generation *g, ink_decoder *d, ink_error *error) {
 
 static ink_status decode(generation *g, ink_error *error) {
     report(g, INK_STAGE_DECODE, 0, g->r.request.count);
-    ink_decoder decoder = {0};
-    const ink_status status = decode_all(g, &decoder, error);
-    ink_decoder_fini(&decoder);
+    const ink_status status = decode_all(g, error);
     g->result->decode_seconds = ink_clock_seconds() - g->stage_begin;
     return status;
 }
@@ -189,11 +187,10 @@ static ink_status run_stages(generation *g, ink_error *error) {
         if (!g->result->negative_prompt)
             return ink_fail_memory(error, "a prompt", strlen(q->negative_prompt));
     }
+    INK_TRY(ink_kept_of(g->model, &g->own, &g->kept, error));
     INK_TRY(encode_text(g, error));
-    ink_denoiser denoiser = {0};
-    const ink_status status = denoise(g, &denoiser, error);
-    ink_denoiser_fini(&denoiser);
-    INK_TRY(status);
+    INK_TRY(denoise(g, error));
+    if (!ink_keeps(g->model)) ink_denoiser_fini(&g->kept->denoiser);
     return decode(g, error);
 }
 
@@ -209,7 +206,9 @@ ink_status ink_generate(ink_model *model, const ink_request *request, ink_result
     model->observer = observer.on_operation ? &observer : NULL;
     const ink_status status = run_stages(&g, error);
     model->observer = NULL;
-    ink_prompts_fini(&g.prompts);
+    ink_kept_fini(&g.own);
+    /* What failed may have left anything behind; stopping leaves what was there. */
+    if (status != INK_OK && status != INK_ERROR_CANCELLED) ink_kept_drop(model);
     pthread_mutex_unlock(&model->lock);
     free(g.sigmas);
     free(g.latents);

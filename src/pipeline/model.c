@@ -5,6 +5,7 @@
 
 #include "base/config.h"
 #include "base/versioned.h"
+#include "pipeline/kept.h"
 #include "weights/hub.h"
 
 #include <inttypes.h>
@@ -213,6 +214,7 @@ ink_status ink_model_open(const ink_model_options *given, ink_model **model, ink
 
 void ink_model_close(ink_model *m) {
     if (!m) return;
+    ink_kept_drop(m);
     ink_backend_destroy(m->backend);
     for (int i = 0; i < ink_model_components; i++) {
         ink_weights_close(m->components[i].weights);

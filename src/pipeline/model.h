@@ -40,6 +40,7 @@ struct ink_model {
     ink_log_fn log;
     void *log_user;
     pthread_mutex_t lock;         /* held by whoever computes */
+    struct ink_kept *kept;        /* programs of the picture before; nullable (kept.h) */
     const ink_observer *observer; /* of the one who holds the lock: told of every operation; nullable */
     bool lock_ready;
 };

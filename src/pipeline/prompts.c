@@ -91,27 +91,74 @@ static ink_status encode(ink_model *model, ink_executable *e, const int32_t *ids
     return taps ? hand_out_taps(e, taps, error) : check_finite(model, prompts->embeds, error);
 }
 
+/* Token ids of all prompts (*ids is malloced, also after failure), checked. */
+static ink_status make_ids(ink_model *model, const char *const *texts, int64_t n, size_t max_kept,
+                           int32_t **ids, int64_t *tokens, size_t *total, ink_error *error) {
+    INK_TRY(tokenize_all(model, texts, n, max_kept, ids, tokens, total, error));
+    for (int64_t i = 0; i < n; i++) {
+        if (tokens[i] > INK_TEMPLATE_DROP) continue;
+        return ink_fail(error, INK_ERROR_FORMAT,
+                        "the prompt template has %" PRId64
+                        " tokens with this tokenizer, more than %d are needed",
+                        tokens[i], INK_TEMPLATE_DROP);
+    }
+    return INK_OK;
+}
+
 ink_status ink_prompts_encode(ink_model *model, const char *const *texts, int64_t n, size_t max_kept,
                               const ink_prompt_taps *taps, const ink_run_control *control,
                               ink_prompts *prompts, ink_error *error) {
     *prompts = (ink_prompts){.n = n};
-    int32_t *ids;
+    int32_t *ids = NULL;
     int64_t tokens[ink_max_prompts];
     size_t total;
     ink_executable e = {0};
-    ink_status status = tokenize_all(model, texts, n, max_kept, &ids, tokens, &total, error);
-    for (int64_t i = 0; i < n && status == INK_OK; i++) {
-        if (tokens[i] <= INK_TEMPLATE_DROP) {
-            status = ink_fail(error, INK_ERROR_FORMAT,
-                              "the prompt template has %" PRId64
-                              " tokens with this tokenizer, more than %d are needed",
-                              tokens[i], INK_TEMPLATE_DROP);
-        }
-    }
+    ink_status status = make_ids(model, texts, n, max_kept, &ids, tokens, &total, error);
     if (status == INK_OK) status = encode(model, &e, ids, tokens, taps, control, prompts, error);
     ink_executable_fini(&e);
     free(ids);
     return status;
+}
+
+/* ---- again ---- */
+
+/* Makes the program, unless it is there, and gives it the ids. */
+static ink_status ready(ink_text_program *t, ink_model *model, const int32_t *ids, const int64_t *tokens,
+                        int64_t n, size_t total, ink_error *error) {
+    const size_t bytes = (size_t)n * sizeof *tokens;
+    if (t->executable.program && t->prompts.n == n && memcmp(t->tokens, tokens, bytes) == 0)
+        return ink_buffer_write(ink_executable_buffer(&t->executable, "ids"), ids, total * sizeof *ids,
+                                error);
+    ink_text_program fresh = {.prompts = {.n = n}};
+    memcpy(fresh.tokens, tokens, bytes);
+    const ink_status status =
+        ink_prompts_compile(model, &fresh.executable, ids, tokens, NULL, &fresh.prompts, error);
+    if (status != INK_OK) {
+        ink_text_program_fini(&fresh);
+        return status;
+    }
+    ink_text_program_fini(t);
+    *t = fresh;
+    return INK_OK;
+}
+
+ink_status ink_text_program_encode(ink_text_program *t, ink_model *model, const char *const *texts, int64_t n,
+                                   size_t max_kept, const ink_run_control *control, ink_error *error) {
+    int32_t *ids = NULL;
+    int64_t tokens[ink_max_prompts];
+    size_t total;
+    ink_status status = make_ids(model, texts, n, max_kept, &ids, tokens, &total, error);
+    if (status == INK_OK) status = ready(t, model, ids, tokens, n, total, error);
+    free(ids);
+    INK_TRY(status);
+    INK_TRY(ink_observed_run(model->observer, INK_STAGE_TEXT, 0, t->executable.program, 0, control, error));
+    return check_finite(model, t->prompts.embeds, error);
+}
+
+void ink_text_program_fini(ink_text_program *t) {
+    ink_executable_fini(&t->executable);
+    ink_prompts_fini(&t->prompts);
+    *t = (ink_text_program){0};
 }
 
 void ink_prompts_fini(ink_prompts *prompts) {

@@ -37,6 +37,17 @@ ink_status ink_prompts_encode(ink_model *model, const char *const *texts, int64_
                               const ink_prompt_taps *taps, const ink_run_control *control,
                               ink_prompts *prompts, ink_error *error);
 
+/* The same, with a program that stays for other prompts of the same lengths. Zeroed at first. */
+typedef struct ink_text_program {
+    ink_executable executable;
+    ink_prompts prompts;             /* encoded last */
+    int64_t tokens[ink_max_prompts]; /* of each, with the template's */
+} ink_text_program;
+
+ink_status ink_text_program_encode(ink_text_program *t, ink_model *model, const char *const *texts, int64_t n,
+                                   size_t max_kept, const ink_run_control *control, ink_error *error);
+void ink_text_program_fini(ink_text_program *t);
+
 /* The first half of it: makes the program that encodes `ids`, those of prompts->n prompts one after the
  * other, tokens[i] each with the template's, into prompts->embeds. Free `e` (also after failure) with
  * ink_executable_fini. */
