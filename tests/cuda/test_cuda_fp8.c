@@ -167,7 +167,7 @@ static void round_odd_rows(void) {
 
 static void round_norm(void) {
     const int64_t rows = 1 + (int64_t)draw(6), many = draw_columns();
-    const int64_t columns = many > ink_cuda_most_fp8_norm_columns ? 3072 : many + 7 * (int64_t)draw(2);
+    const int64_t columns = many > ink_cuda_most_fp8_norm_columns ? 3072 + 7 * (int64_t)draw(2) : many;
     char *values, *more_values, *table_values;
     device_matrix x = open_matrix(draw_activation(), rows, columns, &values),
                   more = open_matrix(draw_activation(), rows, columns, &more_values), copy, plain;

@@ -376,6 +376,19 @@ static float time_candidate(const ink_cuda_linears *linears, const ink_cuda_line
     return sum / timed_runs;
 }
 
+/* Products of e4m3 numbers may be offered and then refused. */
+static void drop_refused(const ink_cuda_linears *linears, ink_cuda_linear *l,
+                         const ink_cuda_linear_problem *p, cublasLtMatmulHeuristicResult_t *results, int *n,
+                         cudaStream_t stream) {
+    int good = 0;
+    for (int i = 0; i < *n; i++) {
+        if (multiply(linears, l, &results[i].algo, p, 0, stream) == CUBLAS_STATUS_SUCCESS)
+            results[good++] = results[i];
+    }
+    *n = good;
+    l->plain = good == 0;
+}
+
 static ink_status choose(const ink_cuda_linears *linears, ink_cuda_linear *l,
                          const ink_cuda_linear_problem *p, const cublasLtMatmulHeuristicResult_t *results,
                          int n, cudaStream_t stream, ink_error *error) {
@@ -413,6 +426,7 @@ ink_status ink_cuda_linear_find(ink_cuda_linears *linears, const ink_cuda_linear
     ink_status status = describe(l, error);
     if (status == INK_OK) status = find_candidates(linears, l, p, results, &n, error);
     if (status == INK_OK) status = set_pointers(l, p, error);
+    if (status == INK_OK && key.x == INK_F8_E4M3) drop_refused(linears, l, p, results, &n, stream);
     if (status == INK_OK) status = choose(linears, l, p, results, n, stream, error);
     if (status != INK_OK) {
         destroy_linear(l);
