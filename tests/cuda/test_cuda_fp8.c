@@ -269,9 +269,11 @@ static void expect_error(const product *p, const char *how, double most) {
         fail_msg("INK_KERNEL_SEED=%" PRIu64 ": error %g, at most %g", seed_now, error, most);
 }
 
-/* The rounding to bf16 is 1.7e-3; the library's fast sums lose more, the longer they are. */
+/* The rounding to bf16 is 1.7e-3; the library's fast sums lose more, the longer they are: 2.7e-3 with K of
+ * 12288 on an H200. */
 static void multiply(ink_cuda_linears *linears, product *p) {
-    const double rounding = p->out.matrix.dtype == INK_BF16 ? 2e-3 : 1e-6, fast = 2e-3 + 4e-6 * (double)p->k;
+    const double rounding = p->out.matrix.dtype == INK_BF16 ? 2e-3 : 1e-6,
+                 fast = 1e-3 + 2.5e-7 * (double)p->k;
     const void *bias = p->bias_values ? p->bias.matrix.data : NULL;
     const ink_cuda_linear_problem problem = {.x = p->x.matrix,
                                              .weight = p->weight.matrix.data,
