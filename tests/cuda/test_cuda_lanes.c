@@ -1,9 +1,11 @@
 /*
- * Text beside the image on a device: the numbers stay those of one lane, and what each division of the device
- * takes for a block is printed.
+ * Text beside the image on a device: the numbers stay those of one lane. Prints what each division of the
+ * device takes for a block when it is tried, and what the chosen one takes once the device is warm, which
+ * slows it.
  */
 #include "backend/cuda/cuda.h"
 #include "backend/cuda/program.h"
+#include "base/clock.h"
 #include "models/transformer.h"
 
 #include <math.h>
@@ -79,8 +81,32 @@ static void print_trials(const ink_cuda_program *p) {
     fflush(stdout);
 }
 
+/* Seconds of so many runs. */
+static double time_runs(ink_program *program, ink_buffer *latents, float *values, size_t count, int n) {
+    const double begin = ink_clock_seconds();
+    for (int run = 0; run < n; run++) {
+        assert_int_equal(ink_program_run(program, run % steps, NULL, NULL), INK_OK);
+    }
+    assert_int_equal(ink_buffer_read(latents, values, count * sizeof *values, NULL), INK_OK);
+    return ink_clock_seconds() - begin;
+}
+
+static void print_sustained(ink_program *program, ink_buffer *latents, size_t count) {
+    enum { some = 20, seconds = 1 };
+    float *values = malloc(count * sizeof *values);
+    assert_non_null(values);
+    const double once = time_runs(program, latents, values, count, some) / some;
+    const int n = once > 0 && seconds / once < 5000 ? 1 + (int)(seconds / once) : some;
+    const double first = time_runs(program, latents, values, count, n) / n;
+    const double second = time_runs(program, latents, values, count, n) / n;
+    printf("  runs of %d blocks: %.4f ms a block at first, then %.4f and %.4f\n", (int)blocks,
+           1e3 * once / blocks, 1e3 * first / blocks, 1e3 * second / blocks);
+    fflush(stdout);
+    free(values);
+}
+
 /* The latents after some runs, which the caller frees. */
-static float *run_steps(const model *m, const ink_cuda_settings *settings, size_t *count) {
+static float *run_steps(const model *m, const ink_cuda_settings *settings, bool sustained, size_t *count) {
     ink_backend *backend;
     ink_program *program;
     ink_error error = {0};
@@ -107,6 +133,7 @@ static float *run_steps(const model *m, const ink_cuda_settings *settings, size_
     if (ink_buffer_read(latents, result, *count * sizeof *result, &error) != INK_OK)
         fail_msg("%s", error.message);
     print_trials((const ink_cuda_program *)program);
+    if (sustained) print_sustained(program, latents, *count);
     ink_program_destroy(program);
     for (size_t i = 0; i < n; i++) {
         ink_buffer_destroy(buffers[i]);
@@ -131,10 +158,13 @@ static void compare(int64_t height, int64_t width) {
     size_t count = 0;
     printf("%d x %d:\n", (int)width, (int)height);
     open_model(&m, height, width);
-    float *expected = run_steps(&m, &(ink_cuda_settings){.one_stream = true}, &count);
-    float *again = run_steps(&m, &(ink_cuda_settings){.one_stream = true}, &count);
-    float *forced = run_steps(&m, &(ink_cuda_settings){.side_processors = 8}, &count);
-    float *best = run_steps(&m, &(ink_cuda_settings){0}, &count);
+    float *expected = run_steps(&m, &(ink_cuda_settings){.one_stream = true}, false, &count);
+    printf("  one lane:\n");
+    float *again = run_steps(&m, &(ink_cuda_settings){.one_stream = true}, true, &count);
+    printf("  beside, on 8:\n");
+    float *forced = run_steps(&m, &(ink_cuda_settings){.side_processors = 8}, true, &count);
+    printf("  what is fastest:\n");
+    float *best = run_steps(&m, &(ink_cuda_settings){0}, true, &count);
     expect_close(again, expected, count, "one lane again");
     expect_close(forced, expected, count, "beside, on 8 processors");
     expect_close(best, expected, count, "what is fastest");
