@@ -214,7 +214,9 @@ static ink_status configure(ink_cuda_context *context, const ink_cuda_settings *
     context->stream_slot = settings->stream_slot;
     const char *precision = settings->precision ? settings->precision : "bf16";
     INK_TRY(choose_precision(context, precision, settings->fp8_groups, error));
-    context->residual = settings->narrow_residual ? context->activation : INK_F32;
+    /* Beside the rounding to e4m3 that of the residual streams is nothing, and halves the bytes of norms. */
+    const bool narrow = context->fp8 ? !settings->wide_residual : settings->narrow_residual;
+    context->residual = narrow ? context->activation : INK_F32;
     context->separate = settings->separate;
     context->one_stream = settings->one_stream;
     context->side_processors = settings->side_processors;
