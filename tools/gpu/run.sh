@@ -2,16 +2,17 @@
 # Everything that needs a device, in one call: tests, golden tensors, compute-sanitizer, benchmarks. Takes the
 # programs that tools/gpu/pack.sh put into .gpu. Prints a line for each step and writes the logs to $OUT.
 #
-# usage: tools/gpu/run.sh [STEP...]     STEP: tests verify sanitize bench (default: all of them)
+# usage: tools/gpu/run.sh [STEP...]     STEP: tests verify sanitize bench forward baseline (default: all of them)
 #   OUT          folder for logs (default: a new one under /tmp)
 #   SIZES        of the benchmark ("512x512 1024x1024 1328x1328")
 #   BENCH        more options for inkstone bench
+#   DIFFUSERS    folder with the Python package diffusers, if it is not installed (baseline)
 #   TIME_LIMIT   seconds that a single program may take (240)
 set -u
 
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/../.." && pwd)
 cd "$root" || exit 1
-steps=${*:-tests verify sanitize bench}
+steps=${*:-tests verify sanitize bench forward baseline}
 out=${OUT:-$(mktemp -d)}
 limit=${TIME_LIMIT:-240}
 work=$(mktemp -d)
@@ -105,11 +106,32 @@ run_bench() {
     done
 }
 
+# One forward of one prompt, in bf16 and fp8: what baseline.py compares with.
+run_forward() {
+    for size in ${SIZES:-512x512 1024x1024 1328x1328}; do
+        for precision in bf16 fp8; do
+            name=bench-forward-$size
+            [ $precision = bf16 ] || name=$name-$precision
+            step "$name" "$bin/inkstone" bench -q -m models/qwen-image --synthetic --backend cuda --size "$size" -g 1 \
+                --precision $precision --parts roof,step --json
+            mv "$out/$name.log" "$out/$name.json"
+        done
+    done
+}
+
+# diffusers on this device, beside what verify and forward wrote.
+run_baseline() {
+    # shellcheck disable=SC2086  # a list of sizes
+    step baseline python3 tools/gpu/baseline.py --ours "$out" --sizes ${SIZES:-512x512 1024x1024 1328x1328} \
+        ${DIFFUSERS:+--path "$DIFFUSERS"}
+    cat "$out/baseline.log"
+}
+
 nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader 2>/dev/null
 "$bin/inkstone" --version
 for wanted in $steps; do
     case $wanted in
-    tests | verify | sanitize | bench) "run_$wanted" ;;
+    tests | verify | sanitize | bench | forward | baseline) "run_$wanted" ;;
     *)
         echo "there is no step '$wanted'" >&2
         failures=$((failures + 1))
