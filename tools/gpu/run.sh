@@ -80,7 +80,7 @@ run_verify() {
         for precision in f32 bf16 fp8; do
             tolerance=$(tolerance_of $precision "$model")
             step "verify-$(basename "$model")-$precision" "$bin/inkstone" verify --model "$model" \
-                --golden "$(golden_of "$model")" --backend cuda --precision $precision --tolerance $tolerance
+                --golden "$(golden_of "$model")" --backend cuda --precision $precision --tolerance "$tolerance"
             log=$out/verify-$(basename "$model")-$precision.log
             [ $precision = fp8 ] && grep -E 'forward\.(transformer_blocks\.[0-9]+\.(img|txt)|output) ' "$log"
             tail -n 2 "$log" | cut -c 1-160
