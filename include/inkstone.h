@@ -358,7 +358,7 @@ typedef enum ink_bench_part {
 
 typedef struct ink_bench_options {
     size_t struct_size;
-    unsigned parts;                /* sum of ink_bench_part */
+    unsigned parts;                /* sum of ink_bench_part; may be 0 if there are pictures */
     int width, height;             /* pixels, multiples of 16; 0: the model's default */
     int steps;                     /* of the schedule, and timed runs of each stage; 0: 5 */
     int tokens;                    /* of every prompt, without the template, 1 to 512; 0: 64 */
@@ -367,6 +367,7 @@ typedef struct ink_bench_options {
     ink_cancel_fn should_cancel;   /* nullable */
     ink_operation_fn on_operation; /* nullable; told of the operations of one run of each stage */
     void *user;                    /* handed to all */
+    int pictures; /* whole pictures that are drawn and timed, after a first one; 0: none; at most 1000 */
 } ink_bench_options;
 
 /* Everything to its default; all parts. */
@@ -398,6 +399,16 @@ typedef struct ink_bench_stage {
     double loading_seconds; /* the time that took */
 } ink_bench_stage;
 
+/* From the prompt to the bytes of a PNG, medians. */
+typedef struct ink_bench_picture {
+    int runs;             /* pictures that the next lines are about; 0: it was not asked for */
+    double seconds;       /* of one, everything */
+    double first_seconds; /* of the one before: weights are read, everything is compiled */
+    double text_seconds, prepare_seconds, denoise_seconds, decode_seconds, png_seconds;
+    size_t png_bytes;
+    size_t peak_bytes, device_bytes; /* as in ink_bench_stage */
+} ink_bench_picture;
+
 typedef struct ink_bench_result {
     /* what was measured, after defaults */
     int width, height, steps, tokens, passes, layers;
@@ -408,6 +419,7 @@ typedef struct ink_bench_result {
     double roof_copied;            /* bytes read, and as many written */
     size_t n_stages;
     ink_bench_stage stages[4];
+    ink_bench_picture picture;
 } ink_bench_result;
 
 /* Measures a model with made-up prompts and latents. On success *result is owned by the caller: free it with

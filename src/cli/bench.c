@@ -30,7 +30,7 @@ static int read_parts(benchmark *b) {
                  {"step", INK_BENCH_STEP},
                  {"decode", INK_BENCH_DECODE}};
     const char *list = b->arguments->text[CLI_OPTION_PARTS];
-    b->parts = list ? 0 : INK_BENCH_ALL;
+    b->parts = list || b->arguments->given[CLI_OPTION_PICTURES] ? 0 : INK_BENCH_ALL;
     for (const char *at = list; at; at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL) {
         const size_t n = strcspn(at, ",");
         bool found = false;
@@ -76,6 +76,7 @@ static int measure(benchmark *b) {
     options.height = (int)a->integer[CLI_OPTION_HEIGHT];
     options.steps = (int)a->integer[CLI_OPTION_RUNS];
     options.tokens = (int)a->integer[CLI_OPTION_TOKENS];
+    options.pictures = (int)a->integer[CLI_OPTION_PICTURES];
     if (a->given[CLI_OPTION_GUIDANCE]) options.guidance = a->number[CLI_OPTION_GUIDANCE];
     options.on_progress = on_progress;
     options.should_cancel = should_cancel;

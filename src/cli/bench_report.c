@@ -95,6 +95,28 @@ static void print_stage(const ink_bench_stage *s) {
     print_memory(s);
 }
 
+static void print_picture(const ink_bench_result *b) {
+    const ink_bench_picture *p = &b->picture;
+    if (p->runs == 0) return;
+    printf("\nwhole picture: %.3f s (median of %d), the first with loading and compiling %.3f s\n",
+           p->seconds, p->runs, p->first_seconds);
+    const struct {
+        const char *name;
+        double seconds;
+    } parts[] = {{"text encoding", p->text_seconds},
+                 {"preparation", p->prepare_seconds},
+                 {"denoising", p->denoise_seconds},
+                 {"decoding", p->decode_seconds},
+                 {"PNG", p->png_seconds}};
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        printf("  %-28s %11.3f ms %6.1f%%\n", parts[i].name, 1e3 * parts[i].seconds,
+               100 * rate(parts[i].seconds, p->seconds));
+    }
+    if (p->peak_bytes > 0)
+        printf("  device memory: %.2f GB at most, with what others take %.2f GB\n",
+               1e-9 * (double)p->peak_bytes, 1e-9 * (double)p->device_bytes);
+}
+
 void cli_bench_print_tables(const cli_bench_report *r) {
     print_head(r);
     bool told = true;
@@ -102,6 +124,7 @@ void cli_bench_print_tables(const cli_bench_report *r) {
         print_stage(&r->result->stages[i]);
         told = told && r->result->stages[i].n_kinds > 0;
     }
+    print_picture(r->result);
     if (!told) printf("\nThis backend cannot time single operations: only stages were measured.\n");
 }
 
@@ -157,6 +180,16 @@ static json_t *roof_json(const ink_bench_result *b) {
                      "bytes_per_second", b->roof_bytes, "copied_bytes", b->roof_copied);
 }
 
+static json_t *picture_json(const ink_bench_picture *p) {
+    if (p->runs == 0) return json_null();
+    return json_pack("{s:i, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:o, s:o}", "runs", p->runs, "seconds",
+                     p->seconds, "first_seconds", p->first_seconds, "text_seconds", p->text_seconds,
+                     "prepare_seconds", p->prepare_seconds, "denoise_seconds", p->denoise_seconds,
+                     "decode_seconds", p->decode_seconds, "png_seconds", p->png_seconds, "png_bytes",
+                     (json_int_t)p->png_bytes, "device_peak_bytes", counted(p->peak_bytes),
+                     "device_used_bytes", counted(p->device_bytes));
+}
+
 static json_t *report_json(const cli_bench_report *r) {
     const ink_bench_result *b = r->result;
     json_t *list = json_array();
@@ -165,11 +198,11 @@ static json_t *report_json(const cli_bench_report *r) {
         failed |= json_array_append_new(list, stage_json(&b->stages[i]));
     }
     json_t *json =
-        json_pack("{s:i, s:s, s:o, s:o, s:b, s:i, s:i, s:i, s:i, s:i, s:f, s:i, s:o, s:o}", "format", 1,
+        json_pack("{s:i, s:s, s:o, s:o, s:b, s:i, s:i, s:i, s:i, s:i, s:f, s:i, s:o, s:o, s:o}", "format", 1,
                   "version", ink_version(), "model", text_json(r->model), "backend", text_json(r->backend),
                   "synthetic", r->synthetic, "layers", b->layers, "width", b->width, "height", b->height,
                   "steps", b->steps, "tokens", b->tokens, "guidance", b->guidance, "passes", b->passes,
-                  "roof", roof_json(b), "stages", list);
+                  "roof", roof_json(b), "stages", list, "picture", picture_json(&b->picture));
     if (failed == 0) return json;
     json_decref(json);
     return NULL;

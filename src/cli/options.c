@@ -139,6 +139,9 @@ const cli_option cli_options[cli_n_options] = {
                            .help = "tokens of the prompt, and of the negative prompt (default 64)"},
     [CLI_OPTION_PARTS] = {"parts", 0, CLI_TEXT, bench, "LIST",
                           .help = "what to measure (default roof,text,prepare,step,decode)"},
+    [CLI_OPTION_PICTURES] = {"pictures", 0, CLI_INTEGER, bench, "N", .min = 1, .max = 1000,
+                             .help = "time N whole pictures after a first one, from prompt to PNG; nothing\n"
+                                     "else unless --parts is given"},
     [CLI_OPTION_TRACE] = {"trace", 0, CLI_FILE, generate | bench, "FILE",
                           .help = "write a timeline of all operations, which ui.perfetto.dev shows"},
     [CLI_OPTION_BLOCKS] = {"blocks", 0, CLI_TEXT, inspect, "LIST",
@@ -176,8 +179,9 @@ const cli_option cli_options[cli_n_options] = {
                                     "or 512M (default: MLX's own limits)"},
     [CLI_OPTION_MAX_VRAM] = {"max-vram", 0, CLI_BYTES, running, "SIZE", .min = INT64_C(1) << 20,
                              .max = INT64_C(1) << 50,
-                             .help = "cuda: stay below this with the device's memory, such as 12G; weights that\n"
-                                     "do not fit come from the host's memory (default: no limit)"},
+                             .help =
+                                 "cuda: stay below this with the device's memory, such as 12G; weights that\n"
+                                 "do not fit come from the host's memory (default: no limit)"},
     [CLI_OPTION_PROGRESS_EVERY] = {"progress-every", 0, CLI_INTEGER, generate | study, "N", .min = 1,
                                    .max = 1000,
                                    .help = "mlx: start, report and be stoppable every N steps (default 5)"},

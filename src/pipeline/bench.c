@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/versioned.h"
 #include "pipeline/bench_kinds.h"
+#include "pipeline/bench_pictures.h"
 #include "pipeline/bench_timing.h"
 #include "pipeline/kept.h"
 #include "pipeline/noise_tokens.h"
@@ -14,7 +15,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-enum { usual_runs = 5, usual_tokens = 64, most_profiled = 5, bursts = 3 };
+enum { usual_runs = 5, usual_tokens = 64, most_profiled = 5, bursts = 3, most_pictures = 1000 };
 
 typedef struct bench {
     ink_model *model;
@@ -363,7 +364,11 @@ static ink_status resolve(bench *b, const ink_bench_options *given, ink_error *e
         return ink_fail(error, INK_ERROR_ARGUMENT, "%d tokens are out of range: 1 to %d", o->tokens,
                         ink_default_kept_tokens);
     }
-    if (o->parts == 0 || (o->parts & ~(unsigned)INK_BENCH_ALL) != 0) {
+    if (o->pictures < 0 || o->pictures > most_pictures) {
+        return ink_fail(error, INK_ERROR_ARGUMENT, "%d pictures are out of range: 0 to %d", o->pictures,
+                        most_pictures);
+    }
+    if ((o->parts == 0 && o->pictures == 0) || (o->parts & ~(unsigned)INK_BENCH_ALL) != 0) {
         return ink_fail(error, INK_ERROR_ARGUMENT, "parts %u is no sum of parts of a benchmark: 1 to %d",
                         o->parts, (int)INK_BENCH_ALL);
     }
@@ -397,12 +402,14 @@ ink_status ink_bench(ink_model *model, const ink_bench_options *options, ink_ben
                                    .guidance = q->guidance};
     pthread_mutex_lock(&model->lock);
     ink_kept_drop(model);
-    const ink_status status = run_parts(&b, error);
+    ink_status status = b.o.parts ? run_parts(&b, error) : INK_OK;
     ink_prompts_fini(&b.prompts);
     ink_buffer_destroy(b.fence);
     pthread_mutex_unlock(&model->lock);
     free(b.sigmas);
     free(b.latents);
+    if (status == INK_OK && b.o.pictures > 0) /* each takes the lock for itself */
+        status = ink_bench_pictures(model, q, b.o.tokens, b.o.pictures, &b.result->picture, error);
     if (status == INK_OK)
         *result = b.result;
     else
