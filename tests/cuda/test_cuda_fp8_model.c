@@ -74,7 +74,7 @@ static void note(void *user, const ink_check *check) {
     if (strncmp(check->name, "forward.", 8) != 0) return;
     const size_t length = strlen(check->name);
     const bool result =
-        strstr(check->name, "transformer_blocks.") && length > 4 &&
+        strstr(check->name, "transformer_blocks.") && !strstr(check->name, ".attn.") && length > 4 &&
         (strcmp(check->name + length - 4, ".img") == 0 || strcmp(check->name + length - 4, ".txt") == 0);
     if (result || strcmp(check->name, "forward.output") == 0)
         print_message("  %-40s %.4f\n", check->name + 8, check->relative_l2);
