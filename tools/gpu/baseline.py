@@ -89,7 +89,7 @@ def print_times(result, ours):
         line = f"{size:12} {variants[name]:8.2f} ms ({name})"
         file = ours / f"bench-forward-{size}.json" if ours else None
         if file and file.exists():
-            stage = next(s for s in json.loads(file.read_text())["stages"] if s["stage"].startswith("denoising"))
+            stage = next(s for s in json.loads(file.read_text())["stages"] if s["stage"] == "step")
             ms = stage["seconds"] * 1e3
             line = f"{line:49} {ms:8.2f} ms {variants[name] / ms:6.2f}"
         print(line)
