@@ -19,6 +19,9 @@ void fake_limit_memory(size_t bytes);
 void fake_fail_allocation(int n);
 /* Whether it came to that. */
 bool fake_allocation_failed(void);
+/* Copies from pinned memory are done as late as they may be, or as early. */
+void fake_delay_copies(bool yes);
+
 /* How many kernels were started or replayed since the last call. */
 int fake_launches(void);
 

@@ -2,8 +2,10 @@
  * Memory, streams, events and graphs of the stand-in. Objects are counted; everything is done when it is
  * asked for, so waiting is nothing.
  */
+#include "copies.h"
 #include "fake.h"
 
+#include <limits.h>
 #include <math.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -36,6 +38,8 @@ struct fake_event {
     bool recorded;
     struct fake_graph *captured; /* in which it was recorded; NULL: in none */
     const record *at;            /* NULL: before the first launch */
+    struct fake_stream *stream;  /* in which it was recorded, after copy: */
+    long copy;
 };
 
 static atomic_int objects, launches;
@@ -130,14 +134,19 @@ cudaError_t cudaMalloc(void **memory, size_t bytes) {
     return code;
 }
 cudaError_t cudaFree(void *memory) {
+    fake_copies_do(NULL, LONG_MAX);
     if (memory) atomic_fetch_sub(&device_bytes, release(memory));
     return cudaSuccess;
 }
 cudaError_t cudaHostAlloc(void **memory, size_t bytes, unsigned flags) {
     (void)flags;
-    return allocate(memory, bytes);
+    const cudaError_t code = allocate(memory, bytes);
+    if (code == cudaSuccess) fake_copies_pin(*memory, bytes);
+    return code;
 }
 cudaError_t cudaFreeHost(void *memory) {
+    fake_copies_do(NULL, LONG_MAX);
+    if (memory) fake_copies_unpin(memory);
     if (memory) release(memory);
     return cudaSuccess;
 }
@@ -145,13 +154,15 @@ cudaError_t cudaFreeHost(void *memory) {
 /* Copies are never captured by the backend. */
 cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind,
                             cudaStream_t stream) {
-    (void)kind;
     if (stream->captured) return cudaErrorInvalidValue;
+    if (kind == cudaMemcpyHostToDevice && fake_copies_put_off(stream, to, from, bytes)) return cudaSuccess;
+    fake_copies_do(stream, LONG_MAX);
     memcpy(to, from, bytes);
     return cudaSuccess;
 }
 cudaError_t cudaMemsetAsync(void *to, int value, size_t bytes, cudaStream_t stream) {
     if (stream->captured) return cudaErrorInvalidValue;
+    fake_copies_do(stream, LONG_MAX);
     memset(to, value, bytes);
     return cudaSuccess;
 }
@@ -184,16 +195,22 @@ cudaError_t cudaDeviceGetStreamPriorityRange(int *least, int *greatest) {
     return cudaSuccess;
 }
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+    fake_copies_do(stream, LONG_MAX);
     return destroy(stream);
 }
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+    fake_copies_do(stream, LONG_MAX);
     return stream->captured ? cudaErrorInvalidValue : cudaSuccess;
+}
+static void wait_for_copies(cudaEvent_t event) {
+    if (event->stream) fake_copies_do(event->stream, event->copy);
 }
 /* A stream that waits for what is captured is captured too. Stricter than CUDA with events that were never
  * recorded. */
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned flags) {
     (void)flags;
     struct fake_graph *graph = event->captured;
+    wait_for_copies(event);
     if (!event->recorded || (stream->captured && stream->captured != graph)) return cudaErrorInvalidValue;
     if (!graph) return cudaSuccess;
     if (graph->lanes == 0) return cudaErrorInvalidValue; /* that capture is over */
@@ -220,15 +237,19 @@ cudaError_t cudaEventDestroy(cudaEvent_t event) {
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
     /* What the stream waits for now is not part of what the event stands for here. */
     if (stream->captured && stream->n_waits > 0 && !stream->last) return cudaErrorInvalidValue;
-    *event = (struct fake_event){.recorded = true, .captured = stream->captured, .at = stream->last};
+    *event = (struct fake_event){.recorded = true,
+                                 .captured = stream->captured,
+                                 .at = stream->last,
+                                 .stream = stream,
+                                 .copy = fake_copies_last()};
     return cudaSuccess;
 }
 cudaError_t cudaEventQuery(cudaEvent_t event) {
-    (void)event;
+    wait_for_copies(event);
     return cudaSuccess;
 }
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
-    (void)event;
+    wait_for_copies(event);
     return cudaSuccess;
 }
 cudaError_t cudaEventElapsedTime(float *milliseconds, cudaEvent_t begin, cudaEvent_t end) {
@@ -241,6 +262,7 @@ cudaError_t cudaEventElapsedTime(float *milliseconds, cudaEvent_t begin, cudaEve
 
 cudaError_t fake_start(cudaStream_t stream, fake_kernel kernel, const void *arguments, size_t bytes) {
     if (!stream->captured) {
+        fake_copies_do(stream, LONG_MAX);
         atomic_fetch_add(&launches, 1);
         kernel(arguments);
         return cudaSuccess;
@@ -320,6 +342,7 @@ static bool is_ready(const record *r) {
 /* As far as one lane can go, then the other: as far apart in time as they may be. */
 cudaError_t cudaGraphLaunch(cudaGraphExec_t replay, cudaStream_t stream) {
     if (stream->captured) return cudaErrorInvalidValue;
+    fake_copies_do(stream, LONG_MAX);
     record *at[most_lanes];
     for (int i = 0; i < most_lanes; i++) {
         at[i] = replay->first[i];
