@@ -70,13 +70,13 @@ static void fill(ink_buffer *buffer, const ink_value_info *info, uint32_t seed) 
 static void print_trials(const ink_cuda_program *p) {
     for (int i = 0; i < p->n_trials; i++) {
         const ink_cuda_division *d = &p->trials[i].division;
-        char text[80];
+        char text[100];
         if (d->taken < 0)
             snprintf(text, sizeof text, "one lane");
         else
             snprintf(text, sizeof text, "text on %d (0: all), image on all but %d, %s first", d->taken,
                      d->left, d->late ? "image" : "text");
-        printf("  %-52s %8.4f ms a block\n", text, (double)p->trials[i].milliseconds);
+        printf("  %-72s %8.4f ms a block\n", text, (double)p->trials[i].milliseconds);
     }
     fflush(stdout);
 }

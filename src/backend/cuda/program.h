@@ -26,6 +26,7 @@ typedef struct ink_cuda_division {
     int taken; /* multiprocessors for products of lane 1; 0: as many as they can get; -1: there is one lane */
     int left;  /* those that products of lane 0 leave */
     bool late; /* where both could start, lane 0 does */
+    int wide;  /* products of lane 1 with so many percent of the most columns are not limited; 0: all are */
 } ink_cuda_division;
 
 /* How long a part of a program took so. */
@@ -33,7 +34,7 @@ typedef struct ink_cuda_trial {
     ink_cuda_division division;
     float milliseconds;
 } ink_cuda_trial;
-enum { ink_cuda_most_trials = 16 };
+enum { ink_cuda_most_trials = 20 };
 
 typedef struct ink_cuda_program {
     ink_program base;
@@ -84,8 +85,8 @@ ink_status ink_cuda_execute(const ink_cuda_program *program, int32_t i, cudaStre
                             ink_error *error);
 
 /* ---- run.c ---- */
-/* Starts launches [begin, end). `times` is nullable: launch i is preceded by event 2 i, if it is not NULL, and
- * followed by event 2 i + 1. */
+/* Starts launches [begin, end). `times` is nullable: launch i is preceded by event 2 i, if it is not NULL,
+ * and followed by event 2 i + 1. */
 ink_status ink_cuda_start(const ink_cuda_program *program, int32_t begin, int32_t end,
                           const cudaEvent_t *times, ink_error *error);
 /* Records launches [begin, end) as a graph that can be replayed. */

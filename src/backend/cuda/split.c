@@ -15,21 +15,36 @@ static const float enough_milliseconds = 12;
 static const float worth = 0.995f;
 
 /* What is tried. Products of lane 0 come in clusters of neighbours: what lane 1 has may be scattered, so that
- * more must be left than it takes. And whoever is first finds neighbours. */
-static const ink_cuda_division wishes[] = {{-1, 0, false}, {0, 0, false},  {0, 0, true},   {12, 0, false},
-                                           {4, 4, false},  {4, 4, true},   {8, 8, false},  {8, 8, true},
-                                           {8, 16, false}, {8, 16, true},  {12, 16, true}, {16, 16, false},
-                                           {16, 16, true}, {16, 24, false}};
+ * more must be left than it takes. And whoever is first finds neighbours. Four of 132 are often left anyway,
+ * as tiles come in powers of two: but they are not enough for all of lane 1 beside a small picture. */
+static const ink_cuda_division wishes[] = {
+    {-1, 0, false, 0}, {0, 0, false, 0},   {0, 0, true, 0},    {12, 0, false, 0}, {4, 4, false, 0},
+    {4, 4, true, 0},   {4, 4, false, 100}, {4, 4, true, 100},  {4, 4, false, 75}, {4, 4, true, 75},
+    {6, 6, false, 0},  {6, 8, false, 0},   {8, 8, false, 0},   {8, 8, true, 0},   {8, 16, false, 0},
+    {8, 16, true, 0},  {12, 16, true, 0},  {16, 16, false, 0}, {16, 16, true, 0}, {16, 24, false, 0}};
 static_assert(sizeof wishes / sizeof wishes[0] <= ink_cuda_most_trials, "there is room for every trial");
+
+static int64_t most_columns(const ink_cuda_program *p) {
+    int64_t most = 0;
+    for (int32_t i = 0; i < p->lowered.n_launches; i++) {
+        const ink_cuda_launch *l = &p->lowered.launches[i];
+        if (l->op == INK_OP_LINEAR && l->lane == 1 && l->out[0].columns > most) most = l->out[0].columns;
+    }
+    return most;
+}
 
 /* Products of launches [begin, end), and how lane 1 is to run. */
 static ink_status divide(ink_cuda_program *p, int32_t begin, int32_t end, ink_cuda_division d,
                          ink_error *error) {
+    const int64_t most = most_columns(p);
     for (int32_t i = begin; i < end; i++) {
-        const ink_cuda_launch *launch = &p->lowered.launches[i];
-        if (launch->op != INK_OP_LINEAR) continue;
-        const int rest = d.left > 0 ? p->context->processors - d.left : 0;
-        INK_TRY(ink_cuda_choose_linear(p, i, launch->lane ? (d.taken > 0 ? d.taken : 0) : rest, error));
+        const ink_cuda_launch *l = &p->lowered.launches[i];
+        if (l->op != INK_OP_LINEAR) continue;
+        int processors = 0;
+        if (l->lane == 0 && d.left > 0) processors = p->context->processors - d.left;
+        const bool wide = d.wide > 0 && l->out[0].columns * 100 >= most * d.wide;
+        if (l->lane == 1 && d.taken > 0 && !wide) processors = d.taken;
+        INK_TRY(ink_cuda_choose_linear(p, i, processors, error));
     }
     p->beside = d.taken >= 0;
     p->side = p->context->sides[d.late];
@@ -107,7 +122,7 @@ static ink_status find_fastest(ink_cuda_program *p, int32_t begin, int32_t end, 
 
 ink_status ink_cuda_split(ink_cuda_program *p, ink_error *error) {
     const int forced = p->context->side_processors;
-    ink_cuda_division division = {forced > 0 ? forced : -1, forced > 0 ? forced : 0, false};
+    ink_cuda_division division = {forced > 0 ? forced : -1, forced > 0 ? forced : 0, false, 0};
     int32_t begin, end;
     p->n_trials = 0;
     if (!p->marks) return INK_OK;
