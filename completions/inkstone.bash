@@ -26,9 +26,10 @@ _inkstone_generate() {
     --precision) COMPREPLY=($(compgen -W 'f32 bf16 fp8' -- "$cur")) ;;
     --fused-modulate) COMPREPLY=($(compgen -W 'auto on off' -- "$cur")) ;;
     --max-ram) ;;
+    --max-vram) ;;
     --progress-every) ;;
     *)
-      COMPREPLY=($(compgen -W ' --prompt -p --negative-prompt -n --width -W --height -H --size --steps --preset --guidance -g --cfg-scale --true-cfg-scale --seed --noise --batch -b --batch-count --output -o --no-metadata --trace --model -m --synthetic --backend --cpu-level --threads -t --precision --fused-modulate --max-ram --progress-every --quiet -q --verbose -v --help -h' -- "$cur")) ;;
+      COMPREPLY=($(compgen -W ' --prompt -p --negative-prompt -n --width -W --height -H --size --steps --preset --guidance -g --cfg-scale --true-cfg-scale --seed --noise --batch -b --batch-count --output -o --no-metadata --trace --model -m --synthetic --backend --cpu-level --threads -t --precision --fused-modulate --max-ram --max-vram --progress-every --quiet -q --verbose -v --help -h' -- "$cur")) ;;
   esac
 }
 
@@ -53,9 +54,10 @@ _inkstone_inspect() {
     --precision) COMPREPLY=($(compgen -W 'f32 bf16 fp8' -- "$cur")) ;;
     --fused-modulate) COMPREPLY=($(compgen -W 'auto on off' -- "$cur")) ;;
     --max-ram) ;;
+    --max-vram) ;;
     *)
       if [[ $cur != -* ]]; then compopt -o filenames; COMPREPLY=($(compgen -d -- "$cur")); return; fi
-      COMPREPLY=($(compgen -W ' --prompt -p --negative-prompt -n --width -W --height -H --size --steps --guidance -g --cfg-scale --true-cfg-scale --seed --noise --blocks --json --model -m --synthetic --backend --cpu-level --threads -t --precision --fused-modulate --max-ram --quiet -q --verbose -v --help -h' -- "$cur")) ;;
+      COMPREPLY=($(compgen -W ' --prompt -p --negative-prompt -n --width -W --height -H --size --steps --guidance -g --cfg-scale --true-cfg-scale --seed --noise --blocks --json --model -m --synthetic --backend --cpu-level --threads -t --precision --fused-modulate --max-ram --max-vram --quiet -q --verbose -v --help -h' -- "$cur")) ;;
   esac
 }
 
@@ -82,9 +84,10 @@ _inkstone_study() {
     --precision) COMPREPLY=($(compgen -W 'f32 bf16 fp8' -- "$cur")) ;;
     --fused-modulate) COMPREPLY=($(compgen -W 'auto on off' -- "$cur")) ;;
     --max-ram) ;;
+    --max-vram) ;;
     --progress-every) ;;
     *)
-      COMPREPLY=($(compgen -W ' --prompts --negative-prompt -n --width -W --height -H --size --steps --guidance -g --cfg-scale --true-cfg-scale --seed --noise --output -o --columns --shrink --json --model -m --synthetic --backend --cpu-level --threads -t --precision --fused-modulate --max-ram --progress-every --quiet -q --verbose -v --help -h' -- "$cur")) ;;
+      COMPREPLY=($(compgen -W ' --prompts --negative-prompt -n --width -W --height -H --size --steps --guidance -g --cfg-scale --true-cfg-scale --seed --noise --output -o --columns --shrink --json --model -m --synthetic --backend --cpu-level --threads -t --precision --fused-modulate --max-ram --max-vram --progress-every --quiet -q --verbose -v --help -h' -- "$cur")) ;;
   esac
 }
 
@@ -99,8 +102,9 @@ _inkstone_verify() {
     --precision) COMPREPLY=($(compgen -W 'f32 bf16 fp8' -- "$cur")) ;;
     --fused-modulate) COMPREPLY=($(compgen -W 'auto on off' -- "$cur")) ;;
     --max-ram) ;;
+    --max-vram) ;;
     *)
-      COMPREPLY=($(compgen -W ' --golden --tolerance --model -m --backend --cpu-level --threads -t --precision --fused-modulate --max-ram --quiet -q --verbose -v --help -h' -- "$cur")) ;;
+      COMPREPLY=($(compgen -W ' --golden --tolerance --model -m --backend --cpu-level --threads -t --precision --fused-modulate --max-ram --max-vram --quiet -q --verbose -v --help -h' -- "$cur")) ;;
   esac
 }
 
@@ -124,6 +128,7 @@ _inkstone_bench() {
     --layers) ;;
     --tokens) ;;
     --parts) ;;
+    --pictures) ;;
     --trace) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")) ;;
     --model | -m) compopt -o filenames; COMPREPLY=($(compgen -d -- "$cur")) ;;
     --backend) ;;
@@ -132,8 +137,9 @@ _inkstone_bench() {
     --precision) COMPREPLY=($(compgen -W 'f32 bf16 fp8' -- "$cur")) ;;
     --fused-modulate) COMPREPLY=($(compgen -W 'auto on off' -- "$cur")) ;;
     --max-ram) ;;
+    --max-vram) ;;
     *)
-      COMPREPLY=($(compgen -W ' --width -W --height -H --size --steps --guidance -g --cfg-scale --true-cfg-scale --layers --tokens --parts --trace --json --model -m --synthetic --backend --cpu-level --threads -t --precision --fused-modulate --max-ram --quiet -q --verbose -v --help -h' -- "$cur")) ;;
+      COMPREPLY=($(compgen -W ' --width -W --height -H --size --steps --guidance -g --cfg-scale --true-cfg-scale --layers --tokens --parts --pictures --trace --json --model -m --synthetic --backend --cpu-level --threads -t --precision --fused-modulate --max-ram --max-vram --quiet -q --verbose -v --help -h' -- "$cur")) ;;
   esac
 }
 

@@ -153,7 +153,7 @@ static void test_failing_allocations(void **state) {
     size_t peak;
     assert_int_equal(draw_below("f32", (size_t)16 << 20, same, &peak), INK_OK);
     const ink_cuda_settings settings = limited("f32", peak - peak / 5);
-    fail_each(&settings, 41, same);
+    fail_each(&settings, 11, same);
 }
 
 /* The device is full, and nobody set a limit: the sentence says what to set. */
