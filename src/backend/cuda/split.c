@@ -84,10 +84,28 @@ static ink_status take_time(ink_cuda_program *p, int32_t begin, int32_t end, con
     return status == INK_OK ? INK_OK : ink_fail(error, status, "CUDA could not do the trial of a program");
 }
 
+/* How many multiprocessors are lane 1's share of the arithmetic in launches [begin, end). */
+static double fair_share(const ink_cuda_program *p, int32_t begin, int32_t end) {
+    double work[2] = {0, 0};
+    for (int32_t i = begin; i < end; i++) {
+        const ink_cuda_launch *l = &p->lowered.launches[i];
+        if (l->op == INK_OP_LINEAR)
+            work[l->lane] += (double)l->in[0].rows * (double)l->in[0].columns * (double)l->out[0].columns;
+    }
+    return (double)p->context->processors * work[1] / (work[0] + work[1] + 1);
+}
+
+/* Far from a fair share nothing is gained, and a trial costs time. */
+static bool is_worth_a_trial(const ink_cuda_division *d, double fair) {
+    if (d->taken <= 0) return true;
+    return d->taken <= 4 * fair && 4 * d->taken >= fair && (d->wide == 0 || d->taken < fair);
+}
+
 /* What cannot be done is passed over. */
 static void try_all(ink_cuda_program *p, int32_t begin, int32_t end, const cudaEvent_t *events) {
+    const double fair = fair_share(p, begin, end);
     for (size_t i = 0; i < sizeof wishes / sizeof wishes[0]; i++) {
-        if (4 * wishes[i].left > p->context->processors) continue;
+        if (4 * wishes[i].left > p->context->processors || !is_worth_a_trial(&wishes[i], fair)) continue;
         ink_cuda_trial *trial = &p->trials[p->n_trials];
         ink_error ignored;
         trial->division = wishes[i];
