@@ -5,6 +5,7 @@
 #include "backend/cuda/program.h"
 #include "backend/cuda/settle.h"
 
+#include <stdint.h>
 #include <stdlib.h>
 
 ink_status ink_cuda_choose_linear(ink_cuda_program *p, int32_t i, int processors, ink_error *error) {
@@ -101,13 +102,21 @@ static size_t choices_bytes(const ink_cuda_program *p) {
     return bytes;
 }
 
+static ink_status choose(ink_cuda_program *p, ink_error *error) {
+    INK_TRY(choose_all(p, error));
+    if (!p->stream) return ink_cuda_split(p, error);
+    p->beside = false; /* launches take turns with what comes for them */
+    return INK_OK;
+}
+
 ink_status ink_cuda_link(ink_cuda_program *p, ink_error *error) {
     if (!p->settled) INK_TRY(ink_cuda_settle(p, error));
-    ink_status status = choose_all(p, error);
-    if (p->stream)
-        p->beside = false;
-    else if (status == INK_OK)
-        status = ink_cuda_split(p, error);
+    ink_status status = choose(p, error);
+    if (status == INK_ERROR_MEMORY) { /* workspaces were not planned for */
+        ink_cuda_unlink(p);
+        (void)ink_cuda_make_room(p->context, SIZE_MAX, p);
+        status = choose(p, error);
+    }
     if (status != INK_OK) {
         ink_cuda_unlink(p);
         ink_cuda_unsettle(p);
