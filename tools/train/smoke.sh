@@ -23,7 +23,9 @@ for resume in "" "--resume $folder/flow"; do
     tool train_flow --data "$folder" --vae "$folder/vae" --tokenizer "$folder/tokenizer" --out "$folder/flow" $resume \
         --scenes 64 --batch 4 --width 64 --layers 2 --most-steps 3 --processes 2
 done
-tool export --vae "$folder/vae" --flow "$folder/flow" --tokenizer "$folder/tokenizer" --out "$folder/model"
+tool teach_words --data "$folder" --vae "$folder/vae" --tokenizer "$folder/tokenizer" --flow "$folder/flow" \
+    --out "$folder/words" --scenes 8 --batch 4 --most-steps 2 --processes 1
+tool export --vae "$folder/vae" --flow "$folder/words" --tokenizer "$folder/tokenizer" --out "$folder/model"
 "$inkstone" generate -q -m "$folder/model" -p "a cat" -o "$folder/cat.png"
 tool classifier --data "$folder" --out "$folder/classifier" --steps 2 --batch 8
 echo "every step of the training runs"
