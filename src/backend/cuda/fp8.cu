@@ -78,41 +78,66 @@ __global__ void __launch_bounds__(most_quantise_threads)
     }
 }
 
-constexpr int most_whole_threads = 768;
+constexpr int most_whole_threads = 768, rows_in_turn = 4;
 
-/* Rows of columns = 8 * packs * threads, of whole warps: everything is on its way before anything is waited
- * for. */
+/* GELU with as few instructions as there can be: z / (1 + e^-2u) as in device.cuh, with 2^x for e^x. Where
+ * 2^x overflows the quotient is 0, as it should be. */
+static __device__ __forceinline__ float short_gelu(float z) {
+    const float x = z * fmaf(z * z, -2.302208199e0f * 0.044715f, -2.302208199e0f);
+    float power, inverse;
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(power) : "f"(x));
+    asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(inverse) : "f"(1.0f + power));
+    return z * inverse;
+}
+
+/* The packs of a thread as they lie in memory. */
+template <int packs, typename X> struct raw_row {
+    typename pack_of<X>::type first, last; /* the same if there is only one */
+    __device__ __forceinline__ raw_row(const X *x, int step) : first(x), last(x + (packs - 1) * step) {}
+};
+template <typename X> struct raw_row<1, X> {
+    typename pack_of<X>::type first;
+    __device__ __forceinline__ raw_row(const X *x, int) : first(x) {}
+};
+
+/* Rows of columns = 8 * packs * threads, of whole warps. A block does some rows in turn, and the next one is
+ * on its way while one is rounded. */
 template <int packs, bool gelu, typename X>
 __global__ void __launch_bounds__(most_whole_threads, 2)
-    quantise_whole_rows(int columns, const X *x, int64_t x_stride, ink_fp8 *out, float *scales) {
-    __shared__ float partial[most_whole_threads / warp_size];
-    const int64_t row = blockIdx.x;
+    quantise_whole_rows(int columns, int64_t rows, const X *x, int64_t x_stride, ink_fp8 *out,
+                        float *scales) {
+    __shared__ float partial[2][most_whole_threads / warp_size];
     const int own = (int)threadIdx.x * pack_size, step = (int)blockDim.x * pack_size;
+    const int64_t row = (int64_t)blockIdx.x * rows_in_turn;
+    const int count = rows - row < rows_in_turn ? (int)(rows - row) : rows_in_turn;
     x += row * x_stride + own;
     out += row * columns + own;
-    float v[packs][pack_size], largest = 0;
-    if constexpr (packs == 2) {
-        const typename pack_of<X>::type first(x), second(x + step);
-        first.widen_to(v[0]);
-        second.widen_to(v[1]);
-    } else {
-        const typename pack_of<X>::type only(x);
-        only.widen_to(v[0]);
-    }
+    scales += row;
+    raw_row<packs, X> raw(x, step);
+#pragma unroll 1
+    for (int turn = 0; turn < count; turn++) {
+        float v[packs][pack_size], largest = 0;
+        raw.first.widen_to(v[0]);
+        if constexpr (packs == 2) raw.last.widen_to(v[packs - 1]);
+        x += x_stride;
+        if (turn + 1 < count) raw = raw_row<packs, X>(x, step);
 #pragma unroll
-    for (int i = 0; i < packs; i++) {
+        for (int i = 0; i < packs; i++) {
 #pragma unroll
-        for (int k = 0; gelu && k < pack_size; k++) {
-            v[i][k] = gelu_tanh(v[i][k]);
+            for (int k = 0; gelu && k < pack_size; k++) {
+                v[i][k] = short_gelu(v[i][k]);
+            }
+            largest = pack_largest(v[i], largest, pack_size);
         }
-        largest = pack_largest(v[i], largest, pack_size);
-    }
-    largest = block_largest(largest, partial);
-    const float factor = fp8_factor(largest);
-    if (threadIdx.x == 0) scales[row] = fp8_scale(largest);
+        /* Two in turn: a warp may be at the next row while another still reads this one's. */
+        largest = block_largest(largest, partial[turn % 2]);
+        const float factor = fp8_factor(largest);
+        if (threadIdx.x == 0) scales[turn] = fp8_scale(largest);
 #pragma unroll
-    for (int i = 0; i < packs; i++) {
-        store_fp8_pack<true>(out + i * step, v[i], factor, pack_size);
+        for (int i = 0; i < packs; i++) {
+            store_fp8_pack<true>(out + i * step, v[i], factor, pack_size);
+        }
+        out += columns;
     }
 }
 
@@ -126,17 +151,21 @@ static bool launch_whole(cudaStream_t stream, const quantise_problem &p, const i
         (p.activation != INK_ACT_NONE && p.activation != INK_ACT_GELU_TANH))
         return false;
     const bool gelu = p.activation == INK_ACT_GELU_TANH;
-    const dim3 grid((unsigned)x->rows), block((unsigned)threads);
+    const dim3 grid((unsigned)divide_up(x->rows, rows_in_turn)), block((unsigned)threads);
     const X *from = static_cast<const X *>(x->data);
     const int columns = (int)p.columns;
     if (packs == 1 && gelu)
-        quantise_whole_rows<1, true><<<grid, block, 0, stream>>>(columns, from, x->stride, to, scales);
+        quantise_whole_rows<1, true>
+            <<<grid, block, 0, stream>>>(columns, x->rows, from, x->stride, to, scales);
     else if (packs == 1)
-        quantise_whole_rows<1, false><<<grid, block, 0, stream>>>(columns, from, x->stride, to, scales);
+        quantise_whole_rows<1, false>
+            <<<grid, block, 0, stream>>>(columns, x->rows, from, x->stride, to, scales);
     else if (gelu)
-        quantise_whole_rows<2, true><<<grid, block, 0, stream>>>(columns, from, x->stride, to, scales);
+        quantise_whole_rows<2, true>
+            <<<grid, block, 0, stream>>>(columns, x->rows, from, x->stride, to, scales);
     else
-        quantise_whole_rows<2, false><<<grid, block, 0, stream>>>(columns, from, x->stride, to, scales);
+        quantise_whole_rows<2, false>
+            <<<grid, block, 0, stream>>>(columns, x->rows, from, x->stride, to, scales);
     return true;
 }
 

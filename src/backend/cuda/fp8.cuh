@@ -27,17 +27,18 @@ static __device__ __forceinline__ float pack_largest(const float (&v)[pack_size]
     return largest;
 }
 
-/* The largest over a block of whole warps, in every thread; `partial` as for block_sum. */
+/* The largest over a warp, of numbers that are not negative: they are in the order of their bits. */
+static __device__ __forceinline__ float warp_largest(float x) {
+    return __uint_as_float(__reduce_max_sync(0xFFFFFFFFu, __float_as_uint(x)));
+}
+
+/* The same over a block of whole warps, in every thread; `partial` as for block_sum. */
 static __device__ __forceinline__ float block_largest(float x, float *partial) {
-    for (int offset = warp_size / 2; offset > 0; offset /= 2) {
-        x = fmaxf(x, __shfl_xor_sync(0xFFFFFFFFu, x, offset));
-    }
-    if (threadIdx.x % warp_size == 0) partial[threadIdx.x / warp_size] = x;
+    x = warp_largest(x);
+    const unsigned lane = threadIdx.x % warp_size;
+    if (lane == 0) partial[threadIdx.x / warp_size] = x;
     __syncthreads();
-    for (unsigned i = 0; i < blockDim.x / warp_size; i++) {
-        x = fmaxf(x, partial[i]);
-    }
-    return x;
+    return warp_largest(lane < blockDim.x / warp_size ? partial[lane] : 0.0f);
 }
 
 /* What the numbers of a row are multiplied by before they are rounded. */
