@@ -58,12 +58,15 @@ static void print_row(const char *name, const char *launches, double seconds, do
         printf(" %8s\n", "-");
 }
 
+/* Less are constants, and no measure of anything. */
+static const double least_loaded = 1e7;
+
 /* Of a device, where it is counted. */
 static void print_memory(const ink_bench_stage *s) {
     if (s->peak_bytes > 0)
         printf("  device memory: %.2f GB at most, with what others take %.2f GB\n",
                1e-9 * (double)s->peak_bytes, 1e-9 * (double)s->device_bytes);
-    if (s->loading_seconds > 0)
+    if (s->loaded_bytes >= least_loaded)
         printf("  weights read: %.2f GB in %.2f s, %.2f GB/s\n", 1e-9 * s->loaded_bytes, s->loading_seconds,
                1e-9 * rate(s->loaded_bytes, s->loading_seconds));
 }

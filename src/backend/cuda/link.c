@@ -92,7 +92,7 @@ static ink_status choose_all(ink_cuda_program *p, ink_error *error) {
     return INK_OK;
 }
 
-/* What plans took of the device for themselves. */
+/* What plans say that they need; those that are alike share it. */
 static size_t choices_bytes(const ink_cuda_program *p) {
     size_t bytes = 0;
     for (int32_t i = 0; i < p->lowered.n_launches; i++) {
@@ -111,6 +111,7 @@ static ink_status choose(ink_cuda_program *p, ink_error *error) {
 
 ink_status ink_cuda_link(ink_cuda_program *p, ink_error *error) {
     if (!p->settled) INK_TRY(ink_cuda_settle(p, error));
+    const size_t before = ink_cuda_memory_free();
     ink_status status = choose(p, error);
     if (status == INK_ERROR_MEMORY) { /* workspaces were not planned for */
         ink_cuda_unlink(p);
@@ -122,7 +123,8 @@ ink_status ink_cuda_link(ink_cuda_program *p, ink_error *error) {
         ink_cuda_unsettle(p);
         return status;
     }
-    p->noted = choices_bytes(p);
+    const size_t after = ink_cuda_memory_free(), said = choices_bytes(p);
+    p->noted = after >= before ? 0 : before - after < said ? before - after : said;
     ink_cuda_memory_note(&p->context->memory, p->noted, 0);
     p->linked = true;
     return INK_OK;

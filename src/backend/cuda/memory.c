@@ -35,6 +35,11 @@ void ink_cuda_memory_restart(ink_cuda_memory *m) {
     ink_cuda_memory_ask(m);
 }
 
+size_t ink_cuda_memory_free(void) {
+    size_t free_bytes = 0, all_bytes = 0;
+    return cudaMemGetInfo(&free_bytes, &all_bytes) == cudaSuccess ? free_bytes : 0;
+}
+
 size_t ink_cuda_memory_room(const ink_cuda_memory *m) {
     size_t free_bytes = SIZE_MAX, all_bytes = 0;
     if (cudaMemGetInfo(&free_bytes, &all_bytes) != cudaSuccess) free_bytes = SIZE_MAX;

@@ -24,6 +24,8 @@ void ink_cuda_memory_init(ink_cuda_memory *memory, size_t wished);
 void ink_cuda_memory_ask(ink_cuda_memory *memory);
 /* Maxima count from now. */
 void ink_cuda_memory_restart(ink_cuda_memory *memory);
+/* How much the device has left; 0 if it does not say. */
+size_t ink_cuda_memory_free(void);
 /* How much more may be allocated now: of the limit, and of what the device has. */
 size_t ink_cuda_memory_room(const ink_cuda_memory *memory);
 /* What is allocated or freed by others than this file. */

@@ -117,9 +117,5 @@ size_t ink_cuda_program_bytes(const ink_program *base) {
     for (int32_t i = 0; i < p->lowered.n_wanted; i++) {
         bytes += ink_cuda_weight_bytes(p->weights[i]);
     }
-    for (int32_t i = 0; i < p->lowered.n_launches; i++) {
-        if (p->choices[i].conv) bytes += ink_cuda_conv_bytes(p->choices[i].conv);
-        if (p->choices[i].attention) bytes += ink_cuda_attention_bytes(p->choices[i].attention);
-    }
-    return bytes;
+    return bytes + p->noted;
 }
