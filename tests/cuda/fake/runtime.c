@@ -254,7 +254,7 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event) {
 }
 cudaError_t cudaEventElapsedTime(float *milliseconds, cudaEvent_t begin, cudaEvent_t end) {
     (void)begin, (void)end;
-    *milliseconds = 0;
+    *milliseconds = 100; /* so long that nobody measures it often */
     return cudaSuccess;
 }
 
