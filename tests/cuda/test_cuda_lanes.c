@@ -42,7 +42,7 @@ static void open_model(model *m, int64_t height, int64_t width) {
                                            .modulation_columns = (blocks * 12 + 2) * dim};
     assert_int_equal(ink_weights_create_synthetic(&m->weights, NULL), INK_OK);
     ink_weights_leave_unfilled(m->weights);
-    assert_int_equal(ink_layout_init(&m->layout, 1, 2, both, height / 8, width / 8, NULL), INK_OK);
+    assert_int_equal(ink_layout_init(&m->layout, 1, 2, both, height / 16, width / 16, NULL), INK_OK);
     assert_int_equal(ink_graph_create(&m->graph, NULL), INK_OK);
     ink_transformer_record_step(m->graph, &config, m->weights, &m->layout, steps);
 }

@@ -6,7 +6,7 @@
 #include <cublasLt.h>
 #include <stdlib.h>
 
-enum { lanes = 2, workspace_bytes = 32 << 20, most_candidates = 32, divided_candidates = 6, timed_runs = 4 };
+enum { lanes = 2, workspace_bytes = 32 << 20, most_candidates = 24, divided_candidates = 6, timed_runs = 4 };
 /* A candidate whose first run takes so many times longer than the best is not run again. */
 static const float hopeless = 1.15f;
 /* A product that touches less finds it in the caches if it is run again. */

@@ -2,26 +2,28 @@
  * Whether lane 1 runs beside lane 0, and how the device is divided between their products. A product takes
  * every multiprocessor that it can get and keeps it to its end, so two of them are only side by side if both
  * are told to leave something. Large products come in waves of equal tiles, and often a few multiprocessors
- * less make no more waves. What is fastest is found by trying a part of the program that it repeats.
+ * less make no more waves. What is fastest is found by trying a part of the program that it repeats, on a
+ * warm device: what is fastest for a moment is not what is fastest when the power that it may take is all
+ * taken.
  */
 #include "backend/cuda/lanes.h"
 #include "backend/cuda/program.h"
 
 #include <assert.h>
 
-enum { most_runs = 8 };
-static const float enough_milliseconds = 12;
+enum { rounds = 2, short_runs = 10 };
+static const float heating_milliseconds = 150, trial_milliseconds = 20;
+/* What takes less is not worth the heat. */
+static const float short_milliseconds = 0.2f;
 /* One lane is simpler: two must be better than that by so much. */
-static const float worth = 0.995f;
+static const float worth = 0.99f;
 
 /* What is tried. Products of lane 0 come in clusters of neighbours: what lane 1 has may be scattered, so that
  * more must be left than it takes. And whoever is first finds neighbours. Four of 132 are often left anyway,
  * as tiles come in powers of two: but they are not enough for all of lane 1 beside a small picture. */
-static const ink_cuda_division wishes[] = {
-    {-1, 0, false, 0}, {0, 0, false, 0},   {0, 0, true, 0},    {12, 0, false, 0}, {4, 4, false, 0},
-    {4, 4, true, 0},   {4, 4, false, 100}, {4, 4, true, 100},  {4, 4, false, 75}, {4, 4, true, 75},
-    {6, 6, false, 0},  {6, 8, false, 0},   {8, 8, false, 0},   {8, 8, true, 0},   {8, 16, false, 0},
-    {8, 16, true, 0},  {12, 16, true, 0},  {16, 16, false, 0}, {16, 16, true, 0}, {16, 24, false, 0}};
+static const ink_cuda_division wishes[] = {{-1, 0, false, 0}, {0, 0, true, 0},   {12, 0, false, 0},
+                                           {4, 4, false, 0},  {4, 4, false, 75}, {8, 8, false, 0},
+                                           {8, 16, false, 0}, {16, 16, false, 0}};
 static_assert(sizeof wishes / sizeof wishes[0] <= ink_cuda_most_trials, "there is room for every trial");
 
 static int64_t most_columns(const ink_cuda_program *p) {
@@ -64,26 +66,6 @@ static ink_status replay(cudaGraphExec_t graph, int runs, cudaStream_t stream, c
     return code == cudaSuccess ? INK_OK : INK_ERROR_INTERNAL;
 }
 
-/* Milliseconds of launches [begin, end) as they are chosen now. */
-static ink_status take_time(ink_cuda_program *p, int32_t begin, int32_t end, const cudaEvent_t *events,
-                            float *milliseconds, ink_error *error) {
-    cudaStream_t stream = p->context->stream;
-    cudaGraphExec_t graph = NULL;
-    *milliseconds = 0;
-    INK_TRY(ink_cuda_capture(p, begin, end, &graph, error));
-    ink_status status = replay(graph, 1, stream, events, milliseconds);
-    if (status == INK_OK) status = replay(graph, 1, stream, events, milliseconds);
-    const float runs = enough_milliseconds / (*milliseconds + 0.001f);
-    if (status == INK_OK)
-        status = replay(graph,
-                        runs > most_runs ? most_runs
-                        : runs < 2       ? 2
-                                         : (int)runs,
-                        stream, events, milliseconds);
-    (void)cudaGraphExecDestroy(graph);
-    return status == INK_OK ? INK_OK : ink_fail(error, status, "CUDA could not do the trial of a program");
-}
-
 /* How many multiprocessors are lane 1's share of the arithmetic in launches [begin, end). */
 static double fair_share(const ink_cuda_program *p, int32_t begin, int32_t end) {
     double work[2] = {0, 0};
@@ -101,32 +83,69 @@ static bool is_worth_a_trial(const ink_cuda_division *d, double fair) {
     return d->taken <= 4 * fair && 4 * d->taken >= fair && (d->wide == 0 || d->taken < fair);
 }
 
+/* The part [begin, end) of a program, recorded for each division that is tried. */
+typedef struct trials {
+    ink_cuda_program *p;
+    int32_t begin, end;
+    cudaEvent_t events[2];
+    cudaGraphExec_t graphs[ink_cuda_most_trials]; /* [p->n_trials] */
+} trials;
+
+/* Milliseconds of a run of what was recorded for trial i. */
+static ink_status take_time(const trials *t, int i, float enough_milliseconds, float *milliseconds) {
+    cudaStream_t stream = t->p->context->stream;
+    INK_TRY(replay(t->graphs[i], 1, stream, t->events, milliseconds));
+    const float runs = enough_milliseconds / (*milliseconds + 0.001f);
+    if (runs < 2) return INK_OK;
+    return replay(t->graphs[i], runs > 1000 ? 1000 : (int)runs, stream, t->events, milliseconds);
+}
+
 /* What cannot be done is passed over. */
-static void try_all(ink_cuda_program *p, int32_t begin, int32_t end, const cudaEvent_t *events) {
-    const double fair = fair_share(p, begin, end);
+static void record_all(trials *t) {
+    ink_cuda_program *p = t->p;
+    const double fair = fair_share(p, t->begin, t->end);
     for (size_t i = 0; i < sizeof wishes / sizeof wishes[0]; i++) {
         if (4 * wishes[i].left > p->context->processors || !is_worth_a_trial(&wishes[i], fair)) continue;
-        ink_cuda_trial *trial = &p->trials[p->n_trials];
         ink_error ignored;
-        trial->division = wishes[i];
-        if (divide(p, begin, end, wishes[i], &ignored) == INK_OK &&
-            take_time(p, begin, end, events, &trial->milliseconds, &ignored) == INK_OK)
+        ink_cuda_trial *trial = &p->trials[p->n_trials];
+        *trial = (ink_cuda_trial){.division = wishes[i]};
+        if (divide(p, t->begin, t->end, wishes[i], &ignored) == INK_OK &&
+            ink_cuda_capture(p, t->begin, t->end, &t->graphs[p->n_trials], &ignored) == INK_OK)
             p->n_trials++;
     }
+}
+
+static ink_status time_all(trials *t, ink_error *error) {
+    ink_cuda_program *p = t->p;
+    float time = 0;
+    ink_status status = take_time(t, 0, 0, &time);
+    if (status == INK_OK) status = take_time(t, 0, 0, &time); /* the first one loads kernels */
+    const bool is_short = time < short_milliseconds;
+    const float enough = is_short ? short_runs * time : trial_milliseconds;
+    if (status == INK_OK && !is_short) status = take_time(t, 0, heating_milliseconds, &time);
+    for (int i = 0; i < rounds * p->n_trials && status == INK_OK; i++) {
+        status = take_time(t, i % p->n_trials, enough, &time);
+        p->trials[i % p->n_trials].milliseconds += time / rounds;
+    }
+    return status == INK_OK ? INK_OK : ink_fail(error, status, "CUDA could not do the trial of a program");
 }
 
 /* Tries, and says what was fastest. */
 static ink_status find_fastest(ink_cuda_program *p, int32_t begin, int32_t end, ink_cuda_division *fastest,
                                ink_error *error) {
-    cudaEvent_t events[2] = {NULL, NULL};
-    ink_status status = ink_cuda_check(cudaEventCreate(&events[0]), "an event", error);
-    if (status == INK_OK) status = ink_cuda_check(cudaEventCreate(&events[1]), "an event", error);
+    trials t = {.p = p, .begin = begin, .end = end};
+    ink_status status = ink_cuda_check(cudaEventCreate(&t.events[0]), "an event", error);
+    if (status == INK_OK) status = ink_cuda_check(cudaEventCreate(&t.events[1]), "an event", error);
     /* Modulation is read at a step that exists. */
     if (status == INK_OK)
         status = ink_cuda_check(ink_cuda_set_step(p->context->stream, p->step, 0), "a trial", error);
-    if (status == INK_OK) try_all(p, begin, end, events);
+    if (status == INK_OK) record_all(&t);
+    if (status == INK_OK && p->n_trials > 0) status = time_all(&t, error);
+    for (int i = 0; i < ink_cuda_most_trials; i++) {
+        if (t.graphs[i]) (void)cudaGraphExecDestroy(t.graphs[i]);
+    }
     for (int i = 0; i < 2; i++) {
-        if (events[i]) (void)cudaEventDestroy(events[i]);
+        if (t.events[i]) (void)cudaEventDestroy(t.events[i]);
     }
     if (status != INK_OK || p->n_trials == 0 || p->trials[0].division.taken >= 0) return status;
     float best = p->trials[0].milliseconds * worth;

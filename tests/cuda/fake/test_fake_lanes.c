@@ -165,7 +165,7 @@ static void test_lanes_meet_seldom(void **state) {
     config.out_channels = 16;
     model m;
     ink_cuda_lowered one, two;
-    open_model(&m, &config, 64, 64);
+    open_model(&m, &config, 64, 32);
     lower(&m, true, &one);
     lower(&m, false, &two);
     int waits[2] = {0}, launches[2] = {0};
