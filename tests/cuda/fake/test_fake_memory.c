@@ -104,12 +104,12 @@ static void test_streaming(void **state) {
         assert_int_equal(draw_below(precisions[k], limit, same, &peak), INK_OK);
         const size_t all = peak;
         int good = 0;
-        for (limit = all; draw_below(precisions[k], limit, same, &peak) == INK_OK; limit -= limit / 8) {
+        for (limit = all; draw_below(precisions[k], limit, same, &peak) == INK_OK; limit -= limit / 5) {
             good++;
         }
         print_message("%s: %zu bytes, and the same with %zu\n", precisions[k], all, limit);
         fake_delay_copies(false);
-        assert_true(good > 2 && limit < all * 4 / 5);
+        assert_true(good > 1 && limit < all * 4 / 5);
     }
 }
 
@@ -142,7 +142,7 @@ static void fail_each(const ink_cuda_settings *settings, int stride, const uint8
         if (!came) break;
     }
     print_message("%d allocations failed\n", failed);
-    assert_true(failed > 5);
+    assert_true(failed > 3);
 }
 
 static void test_failing_allocations(void **state) {
@@ -153,7 +153,7 @@ static void test_failing_allocations(void **state) {
     size_t peak;
     assert_int_equal(draw_below("f32", (size_t)16 << 20, same, &peak), INK_OK);
     const ink_cuda_settings settings = limited("f32", peak - peak / 5);
-    fail_each(&settings, 11, same);
+    fail_each(&settings, 29, same);
 }
 
 /* The device is full, and nobody set a limit: the sentence says what to set. */
