@@ -193,7 +193,16 @@ static cudaError_t advance(const call *c) {
     return ink_cuda_euler_step(c->stream, &c->x, &v, &dt, &c->out);
 }
 
+/* One matrix, or two. */
+static cudaError_t convert(const call *c) {
+    const cudaError_t code = ink_cuda_copy(c->stream, &c->x, &c->out);
+    if (code != cudaSuccess || c->launch->out[1].where == INK_CUDA_NOWHERE) return code;
+    const ink_cuda_matrix x = in_matrix(c, 1), out = ink_cuda_matrix_of(c->program, &c->launch->out[1]);
+    return ink_cuda_copy(c->stream, &x, &out);
+}
+
 static cudaError_t start_kernel(const call *c) {
+    if (c->launch->op == INK_CUDA_CONVERT) return convert(c);
     if (c->launch->op == INK_CUDA_QUANTISE)
         return ink_cuda_quantise_rows(c->stream, &c->x, c->launch->activation, &c->out);
     switch (c->launch->op) {

@@ -2,6 +2,7 @@
  * What a program does once, before it runs: weights to the device, and a choice of how to compute products,
  * attention and convolutions.
  */
+#include "backend/cuda/joint.h"
 #include "backend/cuda/program.h"
 #include "backend/cuda/settle.h"
 
@@ -31,6 +32,17 @@ static ink_status choose_attention(ink_cuda_program *p, int32_t i, const ink_cud
                                           .scale = node->params.attention.scale,
                                           .n_segments = node->params.attention.n_segments,
                                           .segments = node->params.attention.segments};
+    ink_segment joint[ink_cuda_joint_segments] = {{{0}, {0}}};
+    if (problem.streams == 2 && l->in[3].where == INK_CUDA_NOWHERE) {
+        int64_t row = 0;
+        for (int64_t k = 0; k < problem.n_segments; k++) {
+            joint[k].begin[0] = row;
+            joint[k].length[0] = problem.segments[k].length[0] + problem.segments[k].length[1];
+            row += joint[k].length[0];
+        }
+        problem.streams = 1;
+        problem.segments = joint;
+    }
     for (int s = 0; s < problem.streams; s++) {
         problem.q[s] = ink_cuda_matrix_of(p, &l->in[3 * s]);
         problem.k[s] = ink_cuda_matrix_of(p, &l->in[3 * s + 1]);

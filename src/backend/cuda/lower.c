@@ -1,4 +1,4 @@
-#include "backend/cuda/lower.h"
+#include "backend/cuda/lowering.h"
 
 #include "backend/cuda/fp8.h"
 #include "backend/cuda/kernels.h"
@@ -9,20 +9,9 @@
 
 enum { alignment = 256 };
 
-/* While launches are made. Memory that runs out is found at the end. */
-typedef struct lowering {
-    const ink_graph *graph;
-    const ink_cuda_rules *rules;
-    ink_cuda_analysis a;
-    ink_cuda_lowered *out;
-    ink_cuda_operand *home; /* [id] of computed values */
-    bool out_of_memory;
-    const ink_node *unsupported; /* the first one that cannot be lowered */
-} lowering;
-
 /* ---- growing lists ---- */
 
-static bool grow(lowering *l, void **list, int32_t count, int32_t *cap, size_t element) {
+static bool grow(ink_cuda_lowering *l, void **list, int32_t count, int32_t *cap, size_t element) {
     if (count < *cap) return true;
     const int32_t larger = *cap ? *cap * 2 : 64;
     void *fresh = realloc(*list, (size_t)larger * element);
@@ -35,8 +24,7 @@ static bool grow(lowering *l, void **list, int32_t count, int32_t *cap, size_t e
     return true;
 }
 
-/* Appends; the launch that is returned is valid until the next one, and a dustbin without memory. */
-static void add_launch(lowering *l, const ink_cuda_launch *launch) {
+void ink_cuda_add_launch(ink_cuda_lowering *l, const ink_cuda_launch *launch) {
     ink_cuda_lowered *out = l->out;
     void *list = out->launches;
     const bool fits = grow(l, &list, out->n_launches, &out->launches_cap, sizeof *out->launches);
@@ -44,7 +32,7 @@ static void add_launch(lowering *l, const ink_cuda_launch *launch) {
     if (fits) out->launches[out->n_launches++] = *launch;
 }
 
-static int32_t add_storage(lowering *l, size_t bytes) {
+int32_t ink_cuda_add_storage(ink_cuda_lowering *l, size_t bytes) {
     ink_cuda_lowered *out = l->out;
     void *list = out->storages;
     const bool fits = grow(l, &list, out->n_storages, &out->storages_cap, sizeof *out->storages);
@@ -55,7 +43,7 @@ static int32_t add_storage(lowering *l, size_t bytes) {
     return out->n_storages++;
 }
 
-static int32_t add_wanted(lowering *l, const ink_cuda_wanted *wanted) {
+static int32_t add_wanted(ink_cuda_lowering *l, const ink_cuda_wanted *wanted) {
     ink_cuda_lowered *out = l->out;
     void *list = out->wanted;
     const bool fits = grow(l, &list, out->n_wanted, &out->wanted_cap, sizeof *out->wanted);
@@ -67,69 +55,72 @@ static int32_t add_wanted(lowering *l, const ink_cuda_wanted *wanted) {
 
 /* ---- operands ---- */
 
-static const ink_value_info *info_of(const lowering *l, ink_value value) {
+static const ink_value_info *info_of(const ink_cuda_lowering *l, ink_value value) {
     return ink_graph_value(l->graph, value.id);
 }
 
-static bool is_constant(const lowering *l, ink_value value) {
+static bool is_constant(const ink_cuda_lowering *l, ink_value value) {
     const ink_value_kind kind = info_of(l, value)->kind;
     return kind == INK_VALUE_WEIGHT || kind == INK_VALUE_CONSTANT;
 }
 
-static ink_cuda_operand matrix(ink_cuda_where where, int32_t index, ink_dtype dtype, int64_t rows,
-                               int64_t columns) {
+ink_cuda_operand ink_cuda_operand_of(ink_cuda_where where, int32_t index, ink_dtype dtype, int64_t rows,
+                                     int64_t columns) {
     return (ink_cuda_operand){
         .where = where, .index = index, .dtype = dtype, .rows = rows, .columns = columns, .stride = columns};
 }
 
-static ink_cuda_operand fresh_matrix(lowering *l, ink_dtype dtype, int64_t rows, int64_t columns) {
+ink_cuda_operand ink_cuda_fresh_matrix(ink_cuda_lowering *l, ink_dtype dtype, int64_t rows, int64_t columns) {
     const size_t bytes = dtype == INK_F8_E4M3 ? ink_cuda_fp8_bytes(rows, columns)
                                               : (size_t)(rows * columns) * ink_dtype_bytes(dtype);
-    const int32_t storage = add_storage(l, bytes);
-    return matrix(INK_CUDA_IN_ARENA, storage, dtype, rows, columns);
+    const int32_t storage = ink_cuda_add_storage(l, bytes);
+    return ink_cuda_operand_of(INK_CUDA_IN_ARENA, storage, dtype, rows, columns);
 }
 
 /* A weight or constant in the type it is stored in (INK_DTYPE_COUNT), or in another. */
-static ink_cuda_operand constant_operand(lowering *l, ink_value value, ink_dtype dtype) {
+static ink_cuda_operand constant_operand(ink_cuda_lowering *l, ink_value value, ink_dtype dtype) {
     ink_cuda_wanted wanted = {.n_parts = 1, .parts = {ink_cuda_source_of(info_of(l, value))}};
     const ink_cuda_source *source = &wanted.parts[0];
     wanted.dtype = dtype != INK_DTYPE_COUNT   ? dtype
                    : source->dtype == INK_U32 ? l->rules->activation
                                               : source->dtype;
-    return matrix(INK_CUDA_IN_WEIGHT, add_wanted(l, &wanted), wanted.dtype, source->rows, source->columns);
+    return ink_cuda_operand_of(INK_CUDA_IN_WEIGHT, add_wanted(l, &wanted), wanted.dtype, source->rows,
+                               source->columns);
 }
 
-static ink_cuda_operand ints_operand(lowering *l, const int32_t *data, int64_t count) {
+static ink_cuda_operand ints_operand(ink_cuda_lowering *l, const int32_t *data, int64_t count) {
     if (!data) return (ink_cuda_operand){0};
     const ink_cuda_wanted wanted = {
         .n_parts = 1, .parts = {ink_cuda_source_of_ints(data, count)}, .dtype = INK_I32};
-    return matrix(INK_CUDA_IN_WEIGHT, add_wanted(l, &wanted), INK_I32, 1, count);
+    return ink_cuda_operand_of(INK_CUDA_IN_WEIGHT, add_wanted(l, &wanted), INK_I32, 1, count);
 }
 
-static ink_cuda_operand operand_of(lowering *l, ink_value value) {
+static ink_cuda_operand operand_of(ink_cuda_lowering *l, ink_value value) {
     if (!value.id) return (ink_cuda_operand){0};
     const ink_value_info *info = info_of(l, value);
     if (info->kind == INK_VALUE_COMPUTED) return l->home[value.id];
     if (info->kind != INK_VALUE_SLOT) return constant_operand(l, value, INK_DTYPE_COUNT);
-    return matrix(INK_CUDA_IN_SLOT, value.id, info->dtype, ink_shape_rows(&info->shape),
-                  ink_shape_columns(&info->shape));
+    return ink_cuda_operand_of(INK_CUDA_IN_SLOT, value.id, info->dtype, ink_shape_rows(&info->shape),
+                               ink_shape_columns(&info->shape));
 }
 
 /* The same in a type, converted if need be. `node` is what it is for. */
-static ink_cuda_operand operand_in(lowering *l, ink_value value, ink_dtype dtype, const ink_node *node) {
+static ink_cuda_operand operand_in(ink_cuda_lowering *l, ink_value value, ink_dtype dtype,
+                                   const ink_node *node) {
     if (!value.id) return (ink_cuda_operand){0};
     if (is_constant(l, value)) return constant_operand(l, value, dtype);
     const ink_cuda_operand from = operand_of(l, value);
     if (from.dtype == dtype) return from;
     const ink_op op = dtype == INK_F8_E4M3 ? INK_CUDA_QUANTISE : INK_CUDA_CONVERT;
     ink_cuda_launch launch = {.op = op, .n_nodes = 1, .nodes = {node}, .in = {from}};
-    launch.out[0] = fresh_matrix(l, dtype, from.rows, from.columns);
-    add_launch(l, &launch);
+    launch.out[0] = ink_cuda_fresh_matrix(l, dtype, from.rows, from.columns);
+    ink_cuda_add_launch(l, &launch);
     return launch.out[0];
 }
 
 /* A part of a slot, as store says. */
-static ink_cuda_operand slot_part(lowering *l, const ink_node *store, int64_t rows, int64_t columns) {
+static ink_cuda_operand slot_part(ink_cuda_lowering *l, const ink_node *store, int64_t rows,
+                                  int64_t columns) {
     ink_cuda_operand part = operand_of(l, store->inputs[0]);
     part.offset = store->params.store.row * part.stride + store->params.store.column;
     part.rows = rows;
@@ -138,7 +129,7 @@ static ink_cuda_operand slot_part(lowering *l, const ink_node *store, int64_t ro
 }
 
 /* May the output take the place of the input that the operation allows? */
-static bool is_in_place(const lowering *l, int32_t n) {
+static bool is_in_place(const ink_cuda_lowering *l, int32_t n) {
     const ink_node *node = ink_graph_node(l->graph, n);
     const int donor = ink_op_inplace(node->op);
     if (donor < 0 || l->rules->separate) return false;
@@ -157,7 +148,7 @@ static bool is_in_place(const lowering *l, int32_t n) {
 }
 
 /* Where output o of node n goes; notes it. */
-static ink_cuda_operand output(lowering *l, int32_t n, int o) {
+static ink_cuda_operand output(ink_cuda_lowering *l, int32_t n, int o) {
     const ink_node *node = ink_graph_node(l->graph, n);
     const int32_t id = node->outputs[o].id;
     const ink_value_info *info = ink_graph_value(l->graph, id);
@@ -168,17 +159,17 @@ static ink_cuda_operand output(lowering *l, int32_t n, int o) {
     else if (o == 0 && is_in_place(l, n))
         l->home[id] = l->home[node->inputs[ink_op_inplace(node->op)].id];
     else
-        l->home[id] = fresh_matrix(l, value->dtype, rows, columns);
+        l->home[id] = ink_cuda_fresh_matrix(l, value->dtype, rows, columns);
     return l->home[id];
 }
 
 /* A row of f32 numbers: a view of a step's, or a value. */
-static ink_cuda_operand row_operand(lowering *l, ink_value value) {
+static ink_cuda_operand row_operand(ink_cuda_lowering *l, ink_value value) {
     if (l->a.values[value.id].view != INK_CUDA_STEP_VIEW) return operand_of(l, value);
     const ink_shape shape = ink_value_shape(l->graph, value);
     const ink_node *node = ink_graph_node(l->graph, info_of(l, value)->node);
-    ink_cuda_operand row = matrix(INK_CUDA_IN_SLOT, node->inputs[0].id, INK_F32, ink_shape_rows(&shape),
-                                  ink_shape_columns(&shape));
+    ink_cuda_operand row = ink_cuda_operand_of(INK_CUDA_IN_SLOT, node->inputs[0].id, INK_F32,
+                                               ink_shape_rows(&shape), ink_shape_columns(&shape));
     row.per_step = ink_shape_count(&shape);
     return row;
 }
@@ -186,7 +177,7 @@ static ink_cuda_operand row_operand(lowering *l, ink_value value) {
 /* ---- launches of several operations ---- */
 
 /* Parts of one matrix [outputs, inputs]; `input` is 1 for weights, 2 for biases. */
-static ink_cuda_operand joined_operand(lowering *l, const ink_cuda_launch *launch, int input,
+static ink_cuda_operand joined_operand(ink_cuda_lowering *l, const ink_cuda_launch *launch, int input,
                                        ink_dtype dtype) {
     ink_cuda_wanted wanted = {.n_parts = launch->n_nodes, .dtype = dtype};
     int64_t count = 0;
@@ -194,18 +185,18 @@ static ink_cuda_operand joined_operand(lowering *l, const ink_cuda_launch *launc
         wanted.parts[i] = ink_cuda_source_of(info_of(l, launch->nodes[i]->inputs[input]));
         count += wanted.parts[i].rows * wanted.parts[i].columns;
     }
-    return matrix(INK_CUDA_IN_WEIGHT, add_wanted(l, &wanted), dtype, 1, count);
+    return ink_cuda_operand_of(INK_CUDA_IN_WEIGHT, add_wanted(l, &wanted), dtype, 1, count);
 }
 
 /* The type of both factors. */
-static ink_dtype factor_type(const lowering *l, const ink_cuda_launch *launch) {
+static ink_dtype factor_type(const ink_cuda_lowering *l, const ink_cuda_launch *launch) {
     for (int i = 0; i < launch->n_nodes; i++) {
         if (!ink_cuda_is_fp8(l->graph, l->rules, launch->nodes[i])) return l->rules->activation;
     }
     return INK_F8_E4M3;
 }
 
-static void lower_linears(lowering *l, int32_t n, ink_cuda_launch *launch) {
+static void lower_linears(ink_cuda_lowering *l, int32_t n, ink_cuda_launch *launch) {
     const ink_node *first = launch->nodes[0];
     const ink_dtype factors = factor_type(l, launch);
     launch->in[0] = operand_in(l, first->inputs[0], factors, first);
@@ -214,7 +205,8 @@ static void lower_linears(lowering *l, int32_t n, ink_cuda_launch *launch) {
         launch->out[0] = output(l, n, 0);
         /* What is to be e4m3 is rounded by another launch, which does the activation. */
         if (result->dtype == INK_F8_E4M3)
-            launch->out[0] = fresh_matrix(l, l->rules->activation, launch->in[0].rows, launch->out[0].columns);
+            launch->out[0] =
+                ink_cuda_fresh_matrix(l, l->rules->activation, launch->in[0].rows, launch->out[0].columns);
         else
             launch->activation = first->params.linear.activation;
         launch->in[1] = operand_in(l, first->inputs[1], factors, first);
@@ -226,7 +218,7 @@ static void lower_linears(lowering *l, int32_t n, ink_cuda_launch *launch) {
         const ink_shape shape = ink_value_shape(l->graph, launch->nodes[i]->outputs[0]);
         columns += ink_shape_columns(&shape);
     }
-    launch->out[0] = fresh_matrix(l, result->dtype, launch->in[0].rows, columns);
+    launch->out[0] = ink_cuda_joint_result(l, n, result->dtype, launch->in[0].rows, columns);
     launch->in[1] = joined_operand(l, launch, 1, factors);
     if (first->inputs[2].id) launch->in[2] = joined_operand(l, launch, 2, result->dtype);
     int64_t column = 0;
@@ -234,14 +226,14 @@ static void lower_linears(lowering *l, int32_t n, ink_cuda_launch *launch) {
         const int32_t id = launch->nodes[i]->outputs[0].id;
         const ink_shape shape = ink_value_shape(l->graph, launch->nodes[i]->outputs[0]);
         l->home[id] = launch->out[0];
-        l->home[id].offset = column;
+        l->home[id].offset += column;
         l->home[id].columns = ink_shape_columns(&shape);
         column += l->home[id].columns;
     }
 }
 
 /* After a product whose result is to be e4m3. */
-static void round_result(lowering *l, const ink_cuda_launch *product) {
+static void round_result(ink_cuda_lowering *l, const ink_cuda_launch *product) {
     const ink_node *node = product->nodes[0];
     const ink_cuda_operand *to = &l->home[node->outputs[0].id];
     if (to->dtype != INK_F8_E4M3) return;
@@ -251,10 +243,10 @@ static void round_result(lowering *l, const ink_cuda_launch *product) {
                                     .activation = node->params.linear.activation,
                                     .in = {product->out[0]},
                                     .out = {*to}};
-    add_launch(l, &launch);
+    ink_cuda_add_launch(l, &launch);
 }
 
-static void lower_rotaries(lowering *l, int32_t n, ink_cuda_launch *launch) {
+static void lower_rotaries(ink_cuda_lowering *l, int32_t n, ink_cuda_launch *launch) {
     const ink_node *first = launch->nodes[0];
     launch->in[0] = operand_of(l, first->inputs[0]);
     launch->in[1] = operand_of(l, first->inputs[1]);
@@ -266,7 +258,7 @@ static void lower_rotaries(lowering *l, int32_t n, ink_cuda_launch *launch) {
     launch->out[1] = output(l, l->a.follower[n], 0);
 }
 
-static void lower_gated_add(lowering *l, int32_t n, ink_cuda_launch *launch) {
+static void lower_gated_add(ink_cuda_lowering *l, int32_t n, ink_cuda_launch *launch) {
     const ink_node *add = launch->nodes[0];
     launch->in[0] = operand_of(l, add->inputs[0]);
     launch->in[1] = row_operand(l, add->inputs[1]);
@@ -279,13 +271,13 @@ static void lower_gated_add(lowering *l, int32_t n, ink_cuda_launch *launch) {
     launch->in[5] = ints_operand(l, norm->params.modulate.row_groups, launch->in[0].rows);
     const int32_t id = norm->outputs[0].id; /* never in the place of the sum, which is written too */
     launch->out[1] = l->home[id] =
-        fresh_matrix(l, l->a.values[id].dtype, launch->in[0].rows, launch->in[0].columns);
+        ink_cuda_fresh_matrix(l, l->a.values[id].dtype, launch->in[0].rows, launch->in[0].columns);
     assert(launch->out[0].where == launch->in[0].where && launch->out[0].index == launch->in[0].index);
 }
 
 /* ---- launches of one operation ---- */
 
-static void lower_conv(lowering *l, const ink_node *node, ink_cuda_launch *launch) {
+static void lower_conv(ink_cuda_lowering *l, const ink_node *node, ink_cuda_launch *launch) {
     launch->in[0] = operand_of(l, node->inputs[0]);
     const ink_shape *w = &info_of(l, node->inputs[1])->shape;
     if (is_constant(l, node->inputs[1])) {
@@ -294,8 +286,8 @@ static void lower_conv(lowering *l, const ink_node *node, ink_cuda_launch *launc
                                   .dtype = l->rules->activation,
                                   .kernel = {w->dim[0], w->dim[1], w->rank == 5 ? w->dim[2] : 1,
                                              w->dim[w->rank - 2], w->dim[w->rank - 1]}};
-        launch->in[1] =
-            matrix(INK_CUDA_IN_WEIGHT, add_wanted(l, &wanted), wanted.dtype, 1, ink_shape_count(w));
+        launch->in[1] = ink_cuda_operand_of(INK_CUDA_IN_WEIGHT, add_wanted(l, &wanted), wanted.dtype, 1,
+                                            ink_shape_count(w));
     } else if (!l->unsupported) {
         l->unsupported = node;
     }
@@ -303,14 +295,14 @@ static void lower_conv(lowering *l, const ink_node *node, ink_cuda_launch *launc
 }
 
 /* Inputs as the operation's roles say. */
-static void lower_inputs(lowering *l, const ink_node *node, ink_cuda_launch *launch) {
+static void lower_inputs(ink_cuda_lowering *l, const ink_node *node, ink_cuda_launch *launch) {
     for (int i = 0; i < node->n_inputs; i++) {
         launch->in[i] = ink_cuda_role_of(node->op, i) == INK_CUDA_ROLE_ROW ? row_operand(l, node->inputs[i])
                                                                            : operand_of(l, node->inputs[i]);
     }
 }
 
-static void lower_node(lowering *l, int32_t n, ink_cuda_launch *launch) {
+static void lower_node(ink_cuda_lowering *l, int32_t n, ink_cuda_launch *launch) {
     const ink_node *node = launch->nodes[0];
     if (node->op == INK_OP_CONV2D)
         lower_conv(l, node, launch);
@@ -329,11 +321,11 @@ static void lower_node(lowering *l, int32_t n, ink_cuda_launch *launch) {
     }
     if (node->op == INK_OP_STATS) {
         const size_t bytes = ink_cuda_stats_scratch(launch->in[0].rows * launch->in[0].columns);
-        launch->out[1] = fresh_matrix(l, INK_U8, 1, (int64_t)bytes);
+        launch->out[1] = ink_cuda_fresh_matrix(l, INK_U8, 1, (int64_t)bytes);
     }
 }
 
-static void lower_launch(lowering *l, int32_t n) {
+static void lower_launch(ink_cuda_lowering *l, int32_t n) {
     ink_cuda_launch launch = {.op = ink_graph_node(l->graph, n)->op};
     for (int32_t m = n; m >= 0; m = l->a.follower[m]) {
         launch.nodes[launch.n_nodes++] = ink_graph_node(l->graph, m);
@@ -348,16 +340,20 @@ static void lower_launch(lowering *l, int32_t n) {
     case INK_OP_GATED_ADD:
         lower_gated_add(l, n, &launch);
         break;
+    case INK_OP_ATTENTION:
+        if (ink_cuda_lower_joint(l, n, &launch)) return;
+        lower_node(l, n, &launch);
+        break;
     default:
         lower_node(l, n, &launch);
         break;
     }
-    add_launch(l, &launch);
+    ink_cuda_add_launch(l, &launch);
     if (launch.op == INK_OP_LINEAR) round_result(l, &launch);
 }
 
 /* Columns of another value: the same memory. */
-static void lower_view(lowering *l, const ink_node *node) {
+static void lower_view(ink_cuda_lowering *l, const ink_node *node) {
     if (node->op != INK_OP_SLICE_COLUMNS) return;
     ink_cuda_operand *home = &l->home[node->outputs[0].id];
     *home = operand_of(l, node->inputs[0]);
@@ -367,14 +363,14 @@ static void lower_view(lowering *l, const ink_node *node) {
 
 /* ---- the arena ---- */
 
-static void note_use(lowering *l, const ink_cuda_operand *operand, int32_t launch) {
+static void note_use(ink_cuda_lowering *l, const ink_cuda_operand *operand, int32_t launch) {
     if (operand->where != INK_CUDA_IN_ARENA) return;
     ink_plan_storage *storage = &l->out->storages[operand->index];
     if (storage->first < 0) storage->first = launch;
     storage->last = launch;
 }
 
-static ink_status place(lowering *l, ink_error *error) {
+static ink_status place(ink_cuda_lowering *l, ink_error *error) {
     ink_cuda_lowered *out = l->out;
     for (int32_t i = 0; i < out->n_launches; i++) {
         for (int k = 0; k < ink_cuda_max_in; k++) {
@@ -393,10 +389,11 @@ static ink_status place(lowering *l, ink_error *error) {
 ink_status ink_cuda_lower(const ink_graph *graph, const ink_cuda_rules *rules, ink_cuda_lowered *lowered,
                           ink_error *error) {
     *lowered = (ink_cuda_lowered){0};
-    lowering l = {.graph = graph, .rules = rules, .out = lowered};
+    ink_cuda_lowering l = {.graph = graph, .rules = rules, .out = lowered};
     INK_TRY(ink_cuda_analyse(graph, rules, &l.a, error));
     l.home = calloc((size_t)l.a.n_values + 1, sizeof *l.home);
     if (!l.home) l.out_of_memory = true;
+    ink_cuda_find_joints(&l);
     for (int32_t n = 0; n < l.a.n_nodes && !l.out_of_memory; n++) {
         if (l.a.leader[n] == n)
             lower_launch(&l, n);
@@ -412,6 +409,7 @@ ink_status ink_cuda_lower(const ink_graph *graph, const ink_cuda_rules *rules, i
                           ink_op_name(l.unsupported->op));
     if (status == INK_OK) status = place(&l, error);
     free(l.home);
+    free(l.joints);
     ink_cuda_analysis_free(&l.a);
     if (status != INK_OK) ink_cuda_lowered_free(lowered);
     return status;

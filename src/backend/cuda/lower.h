@@ -27,7 +27,8 @@ typedef struct ink_cuda_operand {
 
 enum { ink_cuda_max_in = 6, ink_cuda_max_out = 2, ink_cuda_max_nodes = 3 };
 
-/* Not operations of graphs: converts in[0] to the type of out[0]; rounds activation(in[0]) to e4m3. */
+/* Not operations of graphs: converts in[0] to the type of out[0], and in[1] to that of out[1] if it is there;
+ * rounds activation(in[0]) to e4m3. */
 #define INK_CUDA_CONVERT  INK_OP_COUNT
 #define INK_CUDA_QUANTISE (INK_OP_COUNT + 1)
 
@@ -36,6 +37,8 @@ enum { ink_cuda_max_in = 6, ink_cuda_max_out = 2, ink_cuda_max_nodes = 3 };
  *   head_norm_rotary    the second one's x and weight are in[3] and in[4], its result out[1]
  *   gated_add           and layer_norm_modulate of the sum: that one's table is in[3], its row groups in[5];
  *                       out[0] is the sum, in the place of x, and out[1] its norm
+ *   attention           of two streams without in[3]: q, k, v and out[0] have the rows of both, those of the
+ *                       first segment before those of the second
  * Row groups are in[4], rows of gather_rows in[1]; scratch memory of stats is out[1]. */
 typedef struct ink_cuda_launch {
     ink_op op;

@@ -7,6 +7,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* ---- products ---- */
 
@@ -117,15 +118,19 @@ ink_status ink_cuda_linear_run(ink_cuda_linears *linears, const ink_cuda_linear 
 
 struct ink_cuda_attention_plan {
     ink_cuda_attention_problem problem;
+    ink_segment segments[]; /* the problem's, which may go */
 };
 
 ink_status ink_cuda_attention_plan_create_like(const ink_cuda_attention_problem *problem,
                                                const ink_cuda_attention_plan *like, cudaStream_t stream,
                                                ink_cuda_attention_plan **plan, ink_error *error) {
     (void)like, (void)stream;
-    *plan = malloc(sizeof **plan);
-    if (!*plan) return ink_fail_memory(error, "an attention plan", sizeof **plan);
+    const size_t bytes = (size_t)problem->n_segments * sizeof *problem->segments;
+    *plan = malloc(sizeof **plan + bytes);
+    if (!*plan) return ink_fail_memory(error, "an attention plan", sizeof **plan + bytes);
     (*plan)->problem = *problem;
+    if (bytes) memcpy((*plan)->segments, problem->segments, bytes);
+    (*plan)->problem.segments = (*plan)->segments;
     if (problem->scale == 0) (*plan)->problem.scale = (float)(1 / sqrt((double)problem->head_dim));
     return INK_OK;
 }

@@ -172,6 +172,9 @@ static void test_lanes_meet_seldom(void **state) {
     for (int32_t i = 0; i < two.n_launches; i++) {
         launches[two.launches[i].lane]++;
         if (two.launches[i].after >= 0) waits[two.launches[i].lane]++;
+        if (two.launches[i].op == INK_OP_ATTENTION) /* over rows that were computed where it reads them */
+            assert_true(two.launches[i].in[2].where && !two.launches[i].in[3].where &&
+                        !two.launches[i].out[1].where);
         assert_true(one.launches[i].lane == 0 && one.launches[i].after == -1);
     }
     print_message("%d launches, %d beside them; lanes wait %d and %d times; arena %zu instead of %zu bytes\n",

@@ -95,6 +95,7 @@ static ink_status draw_below(const char *precision, size_t limit, const uint8_t 
 
 static void test_streaming(void **state) {
     (void)state;
+    enum { limits = 6 };
     static const char *const precisions[] = {"f32", "bf16"};
     for (int k = 0; k < 2; k++) {
         uint8_t same[picture_bytes];
@@ -103,13 +104,18 @@ static void test_streaming(void **state) {
         fake_delay_copies(k == 0);
         assert_int_equal(draw_below(precisions[k], limit, same, &peak), INK_OK);
         const size_t all = peak;
-        int good = 0;
-        for (limit = all; draw_below(precisions[k], limit, same, &peak) == INK_OK; limit -= limit / 5) {
+        size_t least = all;
+        int good = 0, tried = 0;
+        /* Some limit may be just too tight for the packing of a weight, of which a small model has large
+         * ones. */
+        for (limit = all; tried < limits; tried++, limit -= limit / 5) {
+            if (draw_below(precisions[k], limit, same, &peak) != INK_OK) continue;
             good++;
+            least = limit;
         }
-        print_message("%s: %zu bytes, and the same with %zu\n", precisions[k], all, limit);
+        print_message("%s: %zu bytes, and the same with %zu\n", precisions[k], all, least);
         fake_delay_copies(false);
-        assert_true(good > 1 && limit < all * 4 / 5);
+        assert_true(good > 1 && least < all * 4 / 5);
     }
 }
 
