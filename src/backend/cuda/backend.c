@@ -246,8 +246,11 @@ ink_status ink_cuda_backend_create_with(const ink_cuda_settings *settings, ink_b
 
 ink_status ink_cuda_backend_create(const ink_backend_options *options, ink_backend **backend,
                                    ink_error *error) {
+    /* Text beside the image gained nothing in runs as long as a picture's: the limit is the card's power
+     * (docs/performance-log.md). */
     return ink_cuda_backend_create_with(&(ink_cuda_settings){.precision = options->precision,
                                                              .threads = options->threads,
-                                                             .max_vram = (size_t)options->max_vram},
+                                                             .max_vram = (size_t)options->max_vram,
+                                                             .one_stream = true},
                                         backend, error);
 }
