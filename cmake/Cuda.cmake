@@ -112,7 +112,8 @@ function(ink_add_cuda)
   install(TARGETS inkstone_cuda LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
 endfunction()
 
-# Tests of the kernels and of the backend, linked with it directly. They pass over a machine without a device.
+# Tests and benchmarks of the kernels and of the backend, linked with it directly. They pass over a machine without a
+# device.
 function(ink_add_cuda_tests)
   set(tests ${PROJECT_SOURCE_DIR}/tests)
   file(GLOB programs CONFIGURE_DEPENDS ${tests}/cuda/test_*.c)
@@ -137,6 +138,15 @@ function(ink_add_cuda_tests)
     string(REGEX REPLACE "^test_cuda_" "" label ${name})
     add_test(NAME cuda.${label} COMMAND ${name})
     set_tests_properties(cuda.${label} PROPERTIES LABELS cuda TIMEOUT 900 SKIP_RETURN_CODE 77)
+  endforeach()
+  file(GLOB benchmarks CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/bench/cuda/bench_*.c)
+  foreach(source IN LISTS benchmarks)
+    cmake_path(GET source STEM name)
+    ink_add_program(${name} ${source} "")
+    target_include_directories(${name} SYSTEM PRIVATE ${CUDAToolkit_INCLUDE_DIRS})
+    target_link_libraries(${name} PRIVATE ink_cuda_objects inkstone_internal CUDA::cudart_static CUDA::cublasLt)
+    set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/bench
+      LINKER_LANGUAGE C EXCLUDE_FROM_ALL ON)
   endforeach()
 endfunction()
 

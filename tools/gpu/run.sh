@@ -2,7 +2,7 @@
 # Everything that needs a device, in one call: tests, golden tensors, compute-sanitizer, benchmarks. Takes the
 # programs that tools/gpu/pack.sh put into .gpu. Prints a line for each step and writes the logs to $OUT.
 #
-# usage: tools/gpu/run.sh [STEP...]     STEP: tests verify sanitize bench forward baseline (default: all of them)
+# usage: tools/gpu/run.sh [STEP...]     STEP: tests verify sanitize attention bench forward baseline (default: all)
 #   OUT          folder for logs (default: a new one under /tmp)
 #   SIZES        of the benchmark ("512x512 1024x1024 1328x1328")
 #   BENCH        more options for inkstone bench
@@ -12,7 +12,7 @@ set -u
 
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/../.." && pwd)
 cd "$root" || exit 1
-steps=${*:-tests verify sanitize bench forward baseline}
+steps=${*:-tests verify sanitize attention bench forward baseline}
 out=${OUT:-$(mktemp -d)}
 limit=${TIME_LIMIT:-240}
 work=$(mktemp -d)
@@ -97,6 +97,12 @@ run_sanitize() {
     done
 }
 
+# Every implementation at the sizes of the models.
+run_attention() {
+    step attention "$bin/bench_cuda_attention"
+    cat "$out/attention.log"
+}
+
 run_bench() {
     for size in ${SIZES:-512x512 1024x1024 1328x1328}; do
         # shellcheck disable=SC2086  # a list of options
@@ -131,7 +137,7 @@ nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader 2>
 "$bin/inkstone" --version
 for wanted in $steps; do
     case $wanted in
-    tests | verify | sanitize | bench | forward | baseline) "run_$wanted" ;;
+    tests | verify | sanitize | attention | bench | forward | baseline) "run_$wanted" ;;
     *)
         echo "there is no step '$wanted'" >&2
         failures=$((failures + 1))
