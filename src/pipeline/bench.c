@@ -112,13 +112,16 @@ static void on_launch(void *user, const ink_launch *launch) {
 
 static ink_status profile(bench *b, const subject *s, ink_kinds *kinds, int run, double *seconds,
                           ink_error *error) {
-    profiled_run p = {b, s, kinds, run, ink_clock_seconds()};
+    const double begin = ink_clock_seconds();
+    profiled_run p = {b, s, kinds, run, begin};
     INK_TRY(ink_program_profile(s->executable->program, run % s->steps, &b->r.control,
                                 &(ink_profile){on_launch, &p}, error));
-    if (s->second)
+    if (s->second) {
+        p.begin = ink_clock_seconds();
         INK_TRY(ink_program_profile(s->second->program, run % s->steps, &b->r.control,
                                     &(ink_profile){on_launch, &p}, error));
-    *seconds = ink_clock_seconds() - p.begin;
+    }
+    *seconds = ink_clock_seconds() - begin;
     b->done++;
     report(b, s->stage);
     return INK_OK;
