@@ -235,8 +235,31 @@ static void test_segments(void **state) {
     tell("segments", done);
 }
 
+/* The text encoder's: every prompt sees itself up to where it is. */
+static void test_causal(void **state) {
+    (void)state;
+    need_device();
+    static const int64_t lengths[][2] = {{98, 43}, {64, 1}, {1, 200}, {65, 128}};
+    int done[8] = {0};
+    for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
+        trial t = {.random = 6000 + i, .streams = 1, .heads = 28, .kv_heads = 4, .head_dim = 128};
+        t.causal = true;
+        t.n_segments = 2;
+        for (int s = 0; s < 2; s++) {
+            t.segments[s] = (ink_segment){{t.rows[0]}, {lengths[i][s]}};
+            t.rows[0] += lengths[i][s];
+        }
+        for (int part = 0; part < part_count; part++) {
+            t.dtype[part] = INK_BF16;
+        }
+        check_all(&t, 6000 + i, done);
+    }
+    tell("causal", done);
+}
+
 /* Rows that are not finite are seen by nobody but those who may see them: with `causal` by later rows, and
- * else in their segment. */
+ * else in their segment. (By no tile of earlier rows, that is: in its own tile a weight of 0 does not help.)
+ */
 static void test_not_finite(void **state) {
     (void)state;
     need_device();
@@ -253,7 +276,7 @@ static void test_not_finite(void **state) {
             t.dtype[part] = INK_BF16;
         }
         t.not_finite = true;
-        t.not_finite_row = 140;
+        t.not_finite_row = 128;
         check_all(&t, 4000 + (uint64_t)causal, done);
     }
     tell("not finite", done);
@@ -318,8 +341,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_checks),      cmocka_unit_test(test_anything),
         cmocka_unit_test(test_transformer), cmocka_unit_test(test_edges),
-        cmocka_unit_test(test_wide),        cmocka_unit_test(test_segments),
-        cmocka_unit_test(test_not_finite),
+        cmocka_unit_test(test_wide),        cmocka_unit_test(test_causal),
+        cmocka_unit_test(test_segments),    cmocka_unit_test(test_not_finite),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

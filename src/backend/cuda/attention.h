@@ -126,8 +126,7 @@ ink_status ink_cuda_attention_hopper_run(void *state, cudaStream_t, ink_error *)
 size_t ink_cuda_attention_hopper_bytes(const void *state);
 void ink_cuda_attention_hopper_destroy(void *state);
 
-/* Tensor cores of any device since Ampere: q, k and v bf16, head_dim a multiple of 8 up to 512, not causal.
- */
+/* Tensor cores of any device since Ampere: q, k and v bf16, head_dim a multiple of 8 up to 512. */
 bool ink_cuda_attention_mma_can(const ink_cuda_attention_problem *, const ink_cuda_attention_device *);
 bool ink_cuda_attention_mma_worth(const ink_cuda_attention_problem *);
 ink_status ink_cuda_attention_mma_create(const ink_cuda_attention_problem *,

@@ -1,7 +1,6 @@
 /*
- * Attention on the tensor cores of any device since Ampere: bf16, not causal, heads of up to 512 columns. For
- * what the libraries and the Hopper kernel do not take: other head dims, above all the one wide head of the
- * autoencoder.
+ * Attention on the tensor cores of any device since Ampere: bf16, heads of up to 512 columns. For what the
+ * libraries and the Hopper kernel do not take: causal attention and other head dims.
  *
  * A block computes 64 queries of one head with 8 warps: 4 teams of 16 queries, of which one warp takes the
  * first half of each tile of 64 keys and of the output's columns, the other one the second. They exchange the
@@ -39,6 +38,7 @@ struct mma_params {
     const ink_segment *segments;
     int head_dim, group; /* group: query heads per key head */
     float scale;         /* with log2(e): weights are powers of 2 */
+    bool causal;
 };
 
 /* Of a block. Totals and maxima are of one half's keys. */
@@ -128,20 +128,22 @@ __device__ __forceinline__ float quad_max(float x) {
     return fmaxf(x, __shfl_xor_sync(0xFFFFFFFFu, x, 2));
 }
 
-/* Scales and masks the scores (`left`: keys of the half that are there), and tells the rows' maxima. A thread
- * has row lane / 4 and the one 8 below, there columns 2 (lane % 4) and 1 more of every 8. */
+/* Scales and masks the scores, and tells the rows' maxima. `left`: keys of the half that are there; of the
+ * block's first query, `seen` keys of the half are not later than it, and one more of every query after it. A
+ * thread has row lane / 4 and the one 8 below, there columns 2 (lane % 4) and 1 more of every 8. */
 __device__ __forceinline__ void tell_highest(float (&scores)[key_tiles][4], float *highest, float scale,
-                                             int query, int left) {
+                                             int query, int left, int seen) {
     const int lane = (int)threadIdx.x % warp_size, column = lane % 4 * 2;
 #pragma unroll
     for (int h = 0; h < 2; h++) {
         float most = -INFINITY;
+        const int visible = min(left, seen + query + lane / 4 + 8 * h);
 #pragma unroll
         for (int j = 0; j < key_tiles; j++) {
 #pragma unroll
             for (int e = 0; e < 2; e++) {
                 float &x = scores[j][2 * h + e];
-                x = 8 * j + column + e < left ? x * scale : -INFINITY;
+                x = 8 * j + column + e < visible ? x * scale : -INFINITY;
                 most = fmaxf(most, x);
             }
         }
@@ -230,13 +232,15 @@ __global__ void __launch_bounds__(thread_count) attention_mma(const __grid_const
             out[j][i] = 0;
         }
     }
-    for (int64_t position = 0; position < length; position += keys) {
+    const int64_t end = p.causal && first + rows < length ? first + rows : length; /* of the keys */
+    for (int64_t position = 0; position < end; position += keys) {
         float scores[key_tiles][4], shrink[2];
         const int64_t left = length - position - key;
+        const int seen = p.causal ? (int)(first + 1 - position - key) : keys;
         score<dim>(scores, s, query, key);
-        tell_highest(scores, s.highest[half], p.scale, query, left < keys ? (int)left : keys);
+        tell_highest(scores, s.highest[half], p.scale, query, left < keys ? (int)left : keys, seen);
         __syncthreads(); /* everybody is done with the keys */
-        const bool more = position + keys < length;
+        const bool more = position + keys < end;
         if (more) start_copy<keys, dim>(s.k, p.k, segment, position + keys, length, kv_head, p.head_dim);
         soften<dim>(scores, s, highest, total, shrink, query, key);
 #pragma unroll
@@ -303,6 +307,7 @@ void set_params(mma_params *params, const ink_cuda_attention_problem *problem) {
     params->head_dim = (int)problem->head_dim;
     params->group = (int)(problem->heads / problem->kv_heads);
     params->scale = problem->scale * log2_e;
+    params->causal = problem->causal;
     for (int s = 0; s < problem->streams; s++) {
         params->q[s] = operand_of(problem->q[s]);
         params->k[s] = operand_of(problem->k[s]);
@@ -337,8 +342,8 @@ ink_status make_tables(mma_state *state, const ink_cuda_attention_problem *probl
 bool ink_cuda_attention_mma_can(const ink_cuda_attention_problem *problem,
                                 const ink_cuda_attention_device *device) {
     const kernel_choice *choice = choose(problem->head_dim);
-    bool can = device->major >= 8 && !problem->causal && choice &&
-               choice->shared_bytes <= device->shared_bytes && problem->head_dim % chunk == 0;
+    bool can = device->major >= 8 && choice && choice->shared_bytes <= device->shared_bytes &&
+               problem->head_dim % chunk == 0;
     for (int s = 0; s < problem->streams; s++) {
         const ink_cuda_matrix *inputs[] = {&problem->q[s], &problem->k[s], &problem->v[s]};
         for (const ink_cuda_matrix *x : inputs) {
