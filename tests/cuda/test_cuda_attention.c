@@ -197,17 +197,13 @@ static void test_edges(void **state) {
 static void test_wide(void **state) {
     (void)state;
     need_device();
-    static const struct {
-        int64_t dim, rows, heads;
-    } cases[] = {{96, 333, 1}, {192, 333, 1}, {384, 333, 1}, {384, 1, 1},    {384, 64, 1},
-                 {384, 65, 1}, {384, 128, 1}, {384, 700, 1}, {384, 260, 28}, {512, 333, 1}};
+    static const int64_t dims[] = {96, 192, 384, 512};
     int done[8] = {0};
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        trial t = {.random = 5000 + i, .streams = 1, .heads = cases[i].heads, .kv_heads = 1};
-        t.head_dim = cases[i].dim;
+    for (size_t i = 0; i < sizeof dims / sizeof dims[0]; i++) {
+        trial t = {.random = 5000 + i, .streams = 1, .heads = 1, .kv_heads = 1, .head_dim = dims[i]};
         t.scale = (float)(1 / sqrt((double)t.head_dim));
         t.n_segments = 1;
-        t.rows[0] = cases[i].rows;
+        t.rows[0] = 333;
         t.segments[0] = (ink_segment){{0}, {t.rows[0]}};
         for (int part = 0; part < part_count; part++) {
             t.dtype[part] = INK_BF16;
@@ -248,7 +244,6 @@ static void test_causal(void **state) {
     for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
         trial t = {.random = 6000 + i, .streams = 1, .heads = 28, .kv_heads = 4, .head_dim = 128};
         t.causal = true;
-        t.scale = (float)(1 / sqrt(128.0));
         t.n_segments = 2;
         for (int s = 0; s < 2; s++) {
             t.segments[s] = (ink_segment){{t.rows[0]}, {lengths[i][s]}};

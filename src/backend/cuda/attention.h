@@ -116,7 +116,7 @@ ink_status ink_cuda_attention_cudnn_run(void *state, cudaStream_t, ink_error *);
 size_t ink_cuda_attention_cudnn_bytes(const void *state);
 void ink_cuda_attention_cudnn_destroy(void *state);
 
-/* Kernels for compute capability 9.0: bf16, head_dim 128 or 384, not causal, rows where they are. */
+/* A kernel for compute capability 9.0: bf16, head_dim 128, not causal, rows where they are. */
 bool ink_cuda_attention_hopper_can(const ink_cuda_attention_problem *, const ink_cuda_attention_device *);
 bool ink_cuda_attention_hopper_worth(const ink_cuda_attention_problem *);
 ink_status ink_cuda_attention_hopper_create(const ink_cuda_attention_problem *,

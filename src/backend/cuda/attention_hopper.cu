@@ -14,7 +14,9 @@
  *
  * ref: Shah et al., FlashAttention-3 (arXiv:2407.08608)
  */
-#include "backend/cuda/attention_hopper.cuh"
+#include "backend/cuda/attention_hopper.h"
+#include "backend/cuda/device.cuh"
+#include "backend/cuda/hopper.cuh"
 
 namespace {
 
@@ -37,14 +39,48 @@ struct shared_memory {
 };
 constexpr int shared_alignment = 1024, shared_bytes = (int)sizeof(shared_memory) + shared_alignment;
 
+/* A place in a ring of tiles. The consumers' first phase has parity 0; producers wait for the one before. */
+struct ring {
+    int stage;
+    uint32_t parity;
+    __device__ __forceinline__ void next() {
+        if (++stage == stages) {
+            stage = 0;
+            parity ^= 1;
+        }
+    }
+};
+
+/* The tiles of a segment's keys: those of the first range, then those of the second. */
+struct key_tiles {
+    int first_range, first_rows, second_rows, first_tiles, count;
+    __device__ __forceinline__ key_tiles(const ink_hopper_params &p, int any_range) {
+        first_range = any_range / INK_MAX_STREAMS * INK_MAX_STREAMS;
+        first_rows = p.ranges[first_range].rows;
+        second_rows = p.ranges[first_range + 1].rows;
+        first_tiles = (first_rows + key_rows - 1) / key_rows;
+        count = first_tiles + (second_rows + key_rows - 1) / key_rows;
+    }
+    __device__ __forceinline__ int range_of(int tile) const {
+        return tile < first_tiles ? first_range : first_range + 1;
+    }
+    __device__ __forceinline__ int row_of(int tile) const {
+        return key_rows * (tile < first_tiles ? tile : tile - first_tiles);
+    }
+    /* Rows that are there, from the tile's first on; may be more than the tile has. */
+    __device__ __forceinline__ int rows_left(int tile) const {
+        return (tile < first_tiles ? first_rows : second_rows) - row_of(tile);
+    }
+};
+
 /* ---- loading ---- */
 
 [[maybe_unused]] __device__ __forceinline__ void produce(const ink_hopper_params &p, shared_memory &s) {
-    hopper::ring<stages> keys = {0, 1}, values = {0, 1};
+    ring keys = {0, 1}, values = {0, 1};
     uint32_t q_parity = 1;
     for (int i = (int)blockIdx.x; i < p.n_items; i += (int)gridDim.x) {
         const ink_cuda_attention_item item = p.items[i];
-        const hopper::key_tiles<key_rows> tiles(p, item.range);
+        const key_tiles tiles(p, item.range);
         const int slice = item.head * slices, key_slice = item.head / p.group * slices;
         /* Values come one tile later than keys: that is the order in which they are needed. */
         for (int tile = 0; tile <= tiles.count; tile++) {
@@ -72,6 +108,11 @@ constexpr int shared_alignment = 1024, shared_bytes = (int)sizeof(shared_memory)
 }
 
 /* ---- computing ---- */
+
+/* A warp has read what it needs. */
+__device__ __forceinline__ void release(uint64_t *empty) {
+    if (threadIdx.x % warp_size == 0) hopper::barrier_arrive(empty);
+}
 
 /* scores [64, 128] = q k^T, started. */
 __device__ __forceinline__ void start_scores(float (&scores)[64], uint64_t q, uint64_t k) {
@@ -101,66 +142,188 @@ __device__ __forceinline__ void start_output(float (&out)[64], uint32_t (&weight
     hopper::product_commit();
 }
 
+__device__ __forceinline__ float power_of_2(float x) {
+    float y;
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
+
+/* Columns from `left` on are no keys. */
+__device__ __forceinline__ void mask(float (&scores)[64], int left) {
+    if (left >= key_rows) return;
+    const int column = 2 * ((int)threadIdx.x % 4);
+#pragma unroll
+    for (int i = 0; i < 64; i++) {
+        if (8 * (i / 4) + column + i % 2 >= left) scores[i] = -INFINITY;
+    }
+}
+
+/* What is known of a thread's two rows. The totals are sums over the thread's own columns only. */
+struct row_state {
+    float highest[2], total[2];
+};
+
+/* Turns scores into weights relative to the rows' new maxima; what was summed before is to be multiplied by
+ * `shrink`. */
+__device__ __forceinline__ void soften(float (&scores)[64], row_state &rows, float (&shrink)[2],
+                                       float scale) {
+#pragma unroll
+    for (int h = 0; h < 2; h++) {
+        float highest = rows.highest[h];
+#pragma unroll
+        for (int i = 2 * h; i < 64; i += 4) {
+            highest = fmaxf(highest, fmaxf(scores[i], scores[i + 1]));
+        }
+        highest = fmaxf(highest, __shfl_xor_sync(0xFFFFFFFFu, highest, 1));
+        highest = fmaxf(highest, __shfl_xor_sync(0xFFFFFFFFu, highest, 2));
+        /* As long as all scores are -inf, the sums must stay 0 and not become NaN. */
+        const float base = highest == -INFINITY ? 0 : highest * scale;
+        shrink[h] = power_of_2(fmaf(rows.highest[h], scale, -base));
+        rows.highest[h] = highest;
+        float even = 0, odd = 0;
+#pragma unroll
+        for (int i = 2 * h; i < 64; i += 4) {
+            scores[i] = power_of_2(fmaf(scores[i], scale, -base));
+            scores[i + 1] = power_of_2(fmaf(scores[i + 1], scale, -base));
+            even += scores[i];
+            odd += scores[i + 1];
+        }
+        rows.total[h] = fmaf(rows.total[h], shrink[h], even + odd);
+    }
+}
+
+__device__ __forceinline__ uint32_t pair(float low, float high) {
+    const __nv_bfloat162 two = __floats2bfloat162_rn(low, high);
+    return *reinterpret_cast<const uint32_t *>(&two);
+}
+
+/* Weights as the left operand of products. */
+__device__ __forceinline__ void narrow_weights(uint32_t (&weights)[32], const float (&scores)[64]) {
+#pragma unroll
+    for (int i = 0; i < 32; i++) {
+        weights[i] = pair(scores[2 * i], scores[2 * i + 1]);
+    }
+}
+
+/* Among four neighbouring threads: word i of thread t goes to thread i as its word t. */
+__device__ __forceinline__ void transpose4(uint32_t (&x)[4]) {
+    const bool odd = threadIdx.x & 1, upper = threadIdx.x & 2;
+    const uint32_t a = __shfl_xor_sync(0xFFFFFFFFu, odd ? x[0] : x[1], 1);
+    const uint32_t b = __shfl_xor_sync(0xFFFFFFFFu, odd ? x[2] : x[3], 1);
+    if (odd)
+        x[0] = a, x[2] = b;
+    else
+        x[1] = a, x[3] = b;
+    const uint32_t c = __shfl_xor_sync(0xFFFFFFFFu, upper ? x[0] : x[2], 2);
+    const uint32_t d = __shfl_xor_sync(0xFFFFFFFFu, upper ? x[1] : x[3], 2);
+    if (upper)
+        x[0] = c, x[1] = d;
+    else
+        x[2] = c, x[3] = d;
+}
+
+/* Divides by the totals and writes the rows that are there. A thread has two neighbouring columns of every
+ * eight; four threads exchange theirs so that each writes eight. */
+__device__ __forceinline__ void store(const ink_hopper_params &p, const ink_cuda_attention_item &item,
+                                      int group_row, const float (&out)[64], const row_state &rows) {
+    const ink_hopper_range &to = p.ranges[item.range];
+    const int thread = (int)threadIdx.x % hopper::group_threads;
+#pragma unroll
+    for (int h = 0; h < 2; h++) {
+        float total = rows.total[h];
+        total += __shfl_xor_sync(0xFFFFFFFFu, total, 1);
+        total += __shfl_xor_sync(0xFFFFFFFFu, total, 2);
+        const float factor = 1 / total;
+        const int row = group_row + thread / warp_size * 16 + thread % warp_size / 4 + 8 * h;
+        ink_bf16 *at = static_cast<ink_bf16 *>(to.out) + (item.row + row) * to.out_stride +
+                       item.head * head_dim + 8 * (thread % 4);
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+            uint32_t words[4];
+#pragma unroll
+            for (int j = 0; j < 4; j++) {
+                const int first = 4 * (4 * i + j) + 2 * h;
+                words[j] = pair(out[first] * factor, out[first + 1] * factor);
+            }
+            transpose4(words);
+            if (row < item.rows) {
+                *reinterpret_cast<uint4 *>(at + 32 * i) = make_uint4(words[0], words[1], words[2], words[3]);
+            }
+        }
+    }
+}
+
+/* Whose turn it is to start products: barrier 1 for the first warpgroup, 2 for the second. */
+__device__ __forceinline__ void await_turn(int group) {
+    hopper::turn_wait(1 + group, consumer_groups * hopper::group_threads);
+}
+__device__ __forceinline__ void give_turn(int group) {
+    hopper::turn_arrive(2 - group, consumer_groups * hopper::group_threads);
+}
+
 [[maybe_unused]] __device__ __forceinline__ void consume(const ink_hopper_params &p, shared_memory &s,
                                                          int group) {
     const uint64_t q = hopper::describe(&s.q[0][group * group_rows][0], 16);
     const uint64_t k = hopper::describe(s.k, 16), v = hopper::describe(s.v, key_slice_bytes);
-    hopper::ring<stages> keys = {0, 0}, values = {0, 0};
+    ring keys = {0, 0}, values = {0, 0};
     uint32_t q_parity = 0;
-    if (group == 1) hopper::give_turn(group);
+    if (group == 1) give_turn(group);
     for (int index = (int)blockIdx.x; index < p.n_items; index += (int)gridDim.x) {
         const ink_cuda_attention_item item = p.items[index];
-        const hopper::key_tiles<key_rows> tiles(p, item.range);
+        const key_tiles tiles(p, item.range);
         float scores[64], out[64], shrink[2];
         uint32_t weights[32];
-        hopper::row_state rows = {{-INFINITY, -INFINITY}, {0, 0}};
+        row_state rows = {{-INFINITY, -INFINITY}, {0, 0}};
         hopper::barrier_wait(&s.q_full, q_parity);
         q_parity ^= 1;
         hopper::barrier_wait(&s.k_full[keys.stage], keys.parity);
         start_scores(scores, q, k + keys.stage * (key_bytes / 16));
         hopper::product_wait<0>();
         hopper::keep(scores);
-        hopper::release(&s.k_empty[keys.stage]);
+        release(&s.k_empty[keys.stage]);
         keys.next();
-        if (tiles.count == 1) hopper::release(&s.q_empty);
-        hopper::mask(scores, tiles.rows_left(0));
-        hopper::soften(scores, rows, shrink, p.scale);
-        hopper::narrow_weights(weights, scores);
+        if (tiles.count == 1) release(&s.q_empty);
+        mask(scores, tiles.rows_left(0));
+        soften(scores, rows, shrink, p.scale);
+        narrow_weights(weights, scores);
         hopper::barrier_wait(&s.v_full[values.stage], values.parity);
         for (int tile = 1; tile < tiles.count; tile++) {
             hopper::barrier_wait(&s.k_full[keys.stage], keys.parity);
-            hopper::await_turn(group);
+            await_turn(group);
             start_scores(scores, q, k + keys.stage * (key_bytes / 16));
             start_output(out, weights, v + values.stage * (key_bytes / 16), tile > 1);
-            hopper::give_turn(group);
+            give_turn(group);
             hopper::product_wait<1>();
             hopper::keep(scores);
-            hopper::release(&s.k_empty[keys.stage]);
+            release(&s.k_empty[keys.stage]);
             keys.next();
-            if (tile == tiles.count - 1) hopper::release(&s.q_empty);
-            hopper::mask(scores, tiles.rows_left(tile));
-            hopper::soften(scores, rows, shrink, p.scale);
+            if (tile == tiles.count - 1) release(&s.q_empty);
+            mask(scores, tiles.rows_left(tile));
+            soften(scores, rows, shrink, p.scale);
             /* Here, and not where the values are needed: the compiler moves the wait for the products to the
              * begin of the code without branches that it is in, in front of the exponentials that are to run
              * meanwhile; this wait is a branch between the two. */
-            const hopper::ring<stages> used = values;
+            const ring used = values;
             values.next();
             hopper::barrier_wait(&s.v_full[values.stage], values.parity);
             hopper::product_wait<0>();
             hopper::keep(out);
             hopper::keep(weights);
-            hopper::release(&s.v_empty[used.stage]);
-            hopper::rescale(out, shrink);
-            hopper::narrow_weights(weights, scores);
+            release(&s.v_empty[used.stage]);
+#pragma unroll
+            for (int i = 0; i < 64; i++) {
+                out[i] *= shrink[i / 2 % 2];
+            }
+            narrow_weights(weights, scores);
         }
         start_output(out, weights, v + values.stage * (key_bytes / 16), tiles.count > 1);
         hopper::product_wait<0>();
         hopper::keep(out);
-        hopper::release(&s.v_empty[values.stage]);
+        release(&s.v_empty[values.stage]);
         values.next();
-        hopper::store(p, item, group * group_rows, (int64_t)item.head * head_dim, out, rows);
+        store(p, item, group * group_rows, out, rows);
     }
-    if (group == 0) hopper::await_turn(group); /* the other's last gift */
+    if (group == 0) await_turn(group); /* the other's last gift */
 }
 
 /* Not 0 in code for sm_90a; what is made for other devices lacks the instructions. */

@@ -1,5 +1,5 @@
 /*
- * The kernels for Hopper, for heads of 128 columns and of 384: what a launch is told.
+ * The kernel for Hopper: what a launch is told.
  */
 #ifndef INK_BACKEND_CUDA_ATTENTION_HOPPER_H
 #define INK_BACKEND_CUDA_ATTENTION_HOPPER_H
@@ -16,15 +16,11 @@ enum {
     ink_hopper_head_dim = 128,
     ink_hopper_slice_columns = 64, /* of the innermost dim of maps */
     ink_hopper_rows = 128,         /* of a tile of queries, keys or values: of the box of maps */
-    ink_hopper_wide_dim = 384,     /* the other head dim */
-    ink_hopper_wide_halves = 2,    /* items of work for the same queries and head: head * 2 + half */
-    ink_hopper_wide_keys = 64,     /* rows of its tiles of keys and values */
     ink_hopper_most_segments = 8,  /* of a launch */
     ink_hopper_most_ranges = INK_MAX_STREAMS * ink_hopper_most_segments
 };
 
-/* The rows of one segment in one stream. Maps are of [columns / 64, rows, 64], with boxes of a head (of a
- * half one for wide values) and of a tile's rows. */
+/* The rows of one segment in one stream. Maps are of [columns / 64, rows, 64], with boxes of [2, 128, 64]. */
 typedef struct ink_hopper_range {
     CUtensorMap q, k, v;
     void *out;          /* row 0 of the range */
@@ -42,13 +38,9 @@ typedef struct ink_hopper_params {
 
 /* Shared memory that a block needs. */
 int ink_hopper_shared_bytes(void);
-int ink_hopper_wide_shared_bytes(void);
 /* Once before launches. INK_ERROR_UNSUPPORTED if this build lacks code for the device. */
 ink_status ink_hopper_prepare(ink_error *error);
 cudaError_t ink_hopper_launch(cudaStream_t stream, int blocks, const ink_hopper_params *params);
-/* After the other one's. */
-ink_status ink_hopper_wide_prepare(ink_error *error);
-cudaError_t ink_hopper_wide_launch(cudaStream_t stream, int blocks, const ink_hopper_params *params);
 
 #ifdef __cplusplus
 }

@@ -1,5 +1,5 @@
 /*
- * Attention by the kernels for Hopper: describes the rows to the copy engine and lists the work.
+ * Attention by the kernel for Hopper: describes the rows to the copy engine and lists the work.
  */
 #include "backend/cuda/attention_hopper.h"
 
@@ -15,12 +15,7 @@ typedef struct hopper_launch {
 typedef struct hopper_state {
     hopper_launch *launches;
     size_t n_launches, bytes;
-    bool wide;
 } hopper_state;
-
-static bool is_wide(const ink_cuda_attention_problem *problem) {
-    return problem->head_dim == ink_hopper_wide_dim;
-}
 
 typedef CUresult (*encode_function)(CUtensorMap *, CUtensorMapDataType, cuuint32_t, void *,
                                     const cuuint64_t *, const cuuint64_t *, const cuuint32_t *,
@@ -41,15 +36,18 @@ static ink_status find_encode(encode_function *encode, ink_error *error) {
     return INK_OK;
 }
 
-/* Rows [row, row + rows) as slices of 64 columns, for boxes of so many rows and columns. What is beyond the
- * last row reads as 0. */
+/* Rows [row, row + rows) as slices of 64 columns. What is beyond the last row reads as 0. */
 static ink_status encode_rows(encode_function encode, const ink_cuda_matrix *x, int64_t row, int64_t rows,
-                              int box_rows, int box_columns, CUtensorMap *map, ink_error *error) {
-    enum { rank = 3, slice = ink_hopper_slice_columns };
-    const cuuint64_t dims[rank] = {slice, (cuuint64_t)rows, (cuuint64_t)(x->columns / slice)};
-    const cuuint64_t strides[rank - 1] = {(cuuint64_t)x->stride * sizeof(uint16_t), slice * sizeof(uint16_t)};
-    const cuuint32_t box[rank] = {slice, (cuuint32_t)box_rows, (cuuint32_t)(box_columns / slice)};
-    const cuuint32_t every[rank] = {1, 1, 1};
+                              CUtensorMap *map, ink_error *error) {
+    enum {
+        rank = 3,
+        slice_bytes = ink_hopper_slice_columns * 2,
+        slices = ink_hopper_head_dim / ink_hopper_slice_columns
+    };
+    const cuuint64_t dims[rank] = {ink_hopper_slice_columns, (cuuint64_t)rows,
+                                   (cuuint64_t)(x->columns / ink_hopper_slice_columns)};
+    const cuuint64_t strides[rank - 1] = {(cuuint64_t)x->stride * sizeof(uint16_t), slice_bytes};
+    const cuuint32_t box[rank] = {ink_hopper_slice_columns, ink_hopper_rows, slices}, every[rank] = {1, 1, 1};
     const CUresult result =
         encode(map, CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, rank, ink_cuda_attention_row(x, row), dims, strides,
                box, every, CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
@@ -63,9 +61,6 @@ static ink_status encode_rows(encode_function encode, const ink_cuda_matrix *x, 
 static ink_status set_params(ink_hopper_params *p, const ink_cuda_attention_problem *problem, int64_t first,
                              int64_t count, encode_function encode, ink_error *error) {
     const float log2_e = 1.44269504088896340736f;
-    const int columns = (int)problem->head_dim,
-              v_columns = is_wide(problem) ? columns / ink_hopper_wide_halves : columns;
-    const int keys = is_wide(problem) ? ink_hopper_wide_keys : ink_hopper_rows;
     p->group = (int)(problem->heads / problem->kv_heads);
     p->scale = problem->scale * log2_e;
     for (int64_t i = 0; i < count * INK_MAX_STREAMS; i++) {
@@ -77,9 +72,9 @@ static ink_status set_params(ink_hopper_params *p, const ink_cuda_attention_prob
         range->rows = (int)rows;
         range->out = ink_cuda_attention_row(&problem->out[s], row);
         range->out_stride = problem->out[s].stride;
-        INK_TRY(encode_rows(encode, &problem->q[s], row, rows, ink_hopper_rows, columns, &range->q, error));
-        INK_TRY(encode_rows(encode, &problem->k[s], row, rows, keys, columns, &range->k, error));
-        INK_TRY(encode_rows(encode, &problem->v[s], row, rows, keys, v_columns, &range->v, error));
+        INK_TRY(encode_rows(encode, &problem->q[s], row, rows, &range->q, error));
+        INK_TRY(encode_rows(encode, &problem->k[s], row, rows, &range->k, error));
+        INK_TRY(encode_rows(encode, &problem->v[s], row, rows, &range->v, error));
     }
     return INK_OK;
 }
@@ -88,8 +83,6 @@ static ink_status make_launches(hopper_state *state, const ink_cuda_attention_pr
                                 int multiprocessors, cudaStream_t stream, ink_error *error) {
     encode_function encode = NULL;
     INK_TRY(find_encode(&encode, error));
-    ink_cuda_attention_problem work = *problem;
-    if (state->wide) work.heads *= ink_hopper_wide_halves;
     for (size_t i = 0; i < state->n_launches; i++) {
         hopper_launch *launch = &state->launches[i];
         const int64_t first = (int64_t)i * ink_hopper_most_segments, left = problem->n_segments - first;
@@ -97,7 +90,7 @@ static ink_status make_launches(hopper_state *state, const ink_cuda_attention_pr
         ink_cuda_attention_item *items = NULL;
         size_t n = 0;
         INK_TRY(set_params(&launch->params, problem, first, count, encode, error));
-        INK_TRY(ink_cuda_attention_items(&work, first, count, ink_hopper_rows, &items, &n, error));
+        INK_TRY(ink_cuda_attention_items(problem, first, count, ink_hopper_rows, &items, &n, error));
         const ink_status status =
             ink_cuda_attention_upload(items, n * sizeof *items, stream, &launch->items, error);
         free(items);
@@ -117,10 +110,9 @@ static bool is_aligned(const ink_cuda_matrix *x) {
 
 bool ink_cuda_attention_hopper_can(const ink_cuda_attention_problem *problem,
                                    const ink_cuda_attention_device *device) {
-    const int needed = is_wide(problem) ? ink_hopper_wide_shared_bytes() : ink_hopper_shared_bytes();
-    bool can = device->major == 9 && device->minor == 0 && device->shared_bytes >= needed &&
-               !problem->causal && (problem->head_dim == ink_hopper_head_dim || is_wide(problem)) &&
-               problem->scale > 0;
+    bool can = device->major == 9 && device->minor == 0 &&
+               device->shared_bytes >= ink_hopper_shared_bytes() && !problem->causal &&
+               problem->head_dim == ink_hopper_head_dim && problem->scale > 0;
     for (int s = 0; s < problem->streams; s++) {
         can = can && is_aligned(&problem->q[s]) && is_aligned(&problem->k[s]) && is_aligned(&problem->v[s]) &&
               is_aligned(&problem->out[s]);
@@ -150,9 +142,7 @@ ink_status ink_cuda_attention_hopper_create(const ink_cuda_attention_problem *pr
     memset(launches, 0, bytes);
     state->launches = launches;
     state->n_launches = n;
-    state->wide = is_wide(problem);
     ink_status status = ink_hopper_prepare(error);
-    if (status == INK_OK && state->wide) status = ink_hopper_wide_prepare(error);
     if (status == INK_OK) status = make_launches(state, problem, device->multiprocessors, stream, error);
     if (status != INK_OK) {
         ink_cuda_attention_hopper_destroy(state);
@@ -166,9 +156,8 @@ ink_status ink_cuda_attention_hopper_run(void *opaque, cudaStream_t stream, ink_
     const hopper_state *state = opaque;
     for (size_t i = 0; i < state->n_launches; i++) {
         const hopper_launch *launch = &state->launches[i];
-        const cudaError_t code = state->wide ? ink_hopper_wide_launch(stream, launch->blocks, &launch->params)
-                                             : ink_hopper_launch(stream, launch->blocks, &launch->params);
-        INK_TRY(ink_cuda_attention_check(code, "attention", error));
+        INK_TRY(ink_cuda_attention_check(ink_hopper_launch(stream, launch->blocks, &launch->params),
+                                         "attention", error));
     }
     return INK_OK;
 }

@@ -137,24 +137,12 @@ template <int n> static __device__ __forceinline__ void keep(uint32_t (&x)[n]) {
 #define INK_HOPPER_4(d, i) "+f"((d)[i]), "+f"((d)[(i) + 1]), "+f"((d)[(i) + 2]), "+f"((d)[(i) + 3])
 #define INK_HOPPER_16(d, i)                                                                                  \
     INK_HOPPER_4(d, i), INK_HOPPER_4(d, (i) + 4), INK_HOPPER_4(d, (i) + 8), INK_HOPPER_4(d, (i) + 12)
-#define INK_HOPPER_32(d) INK_HOPPER_16(d, 0), INK_HOPPER_16(d, 16)
-#define INK_HOPPER_64(d) INK_HOPPER_32(d), INK_HOPPER_16(d, 32), INK_HOPPER_16(d, 48)
-#define INK_HOPPER_96(d) INK_HOPPER_64(d), INK_HOPPER_16(d, 64), INK_HOPPER_16(d, 80)
-#define INK_HOPPER_NAMES_32                                                                                  \
-    "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "                                \
-    "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31}"
-#define INK_HOPPER_NAMES_64                                                                                  \
+#define INK_HOPPER_64(d) INK_HOPPER_16(d, 0), INK_HOPPER_16(d, 16), INK_HOPPER_16(d, 32), INK_HOPPER_16(d, 48)
+#define INK_HOPPER_NAMES                                                                                     \
     "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "                                \
     "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "                       \
     "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, "                       \
     "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63}"
-#define INK_HOPPER_NAMES_96                                                                                  \
-    "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "                                \
-    "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "                       \
-    "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, "                       \
-    "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63, "                       \
-    "%64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79, "                       \
-    "%80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95}"
 
 /* d [64, 128] = a [64, 16] b^T, or += if `add`; b [128, 16]; a and b have rows along the sum. Thread t has of
  * d the rows 16 (t / 32) + t % 32 / 4 and 8 more, and there the columns 8 j + 2 (t % 4) and 1 more: d[4 j],
@@ -163,7 +151,7 @@ static __device__ __forceinline__ void product(float (&d)[64], uint64_t a, uint6
     asm volatile("{\n"
                  ".reg .pred p;\n"
                  "setp.ne.b32 p, %66, 0;\n"
-                 "wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 " INK_HOPPER_NAMES_64
+                 "wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 " INK_HOPPER_NAMES
                  ", %64, %65, p, 1, 1, 0, 0;\n"
                  "}\n"
                  : INK_HOPPER_64(d)
@@ -176,41 +164,15 @@ static __device__ __forceinline__ void product(float (&d)[64], const uint32_t *a
     asm volatile("{\n"
                  ".reg .pred p;\n"
                  "setp.ne.b32 p, %69, 0;\n"
-                 "wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 " INK_HOPPER_NAMES_64
+                 "wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 " INK_HOPPER_NAMES
                  ", {%64, %65, %66, %67}, %68, p, 1, 1, 1;\n"
                  "}\n"
                  : INK_HOPPER_64(d)
                  : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"((int)add));
 }
 
-/* The first with b [64, 16], so d [64, 64]; and the second with b [16, 192], so d [64, 192]. */
-static __device__ __forceinline__ void product(float (&d)[32], uint64_t a, uint64_t b, bool add) {
-    asm volatile("{\n"
-                 ".reg .pred p;\n"
-                 "setp.ne.b32 p, %34, 0;\n"
-                 "wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 " INK_HOPPER_NAMES_32
-                 ", %32, %33, p, 1, 1, 0, 0;\n"
-                 "}\n"
-                 : INK_HOPPER_32(d)
-                 : "l"(a), "l"(b), "r"((int)add));
-}
-static __device__ __forceinline__ void product(float (&d)[96], const uint32_t *a, uint64_t b, bool add) {
-    asm volatile("{\n"
-                 ".reg .pred p;\n"
-                 "setp.ne.b32 p, %101, 0;\n"
-                 "wgmma.mma_async.sync.aligned.m64n192k16.f32.bf16.bf16 " INK_HOPPER_NAMES_96
-                 ", {%96, %97, %98, %99}, %100, p, 1, 1, 1;\n"
-                 "}\n"
-                 : INK_HOPPER_96(d)
-                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"((int)add));
-}
-
-#undef INK_HOPPER_NAMES_96
-#undef INK_HOPPER_NAMES_64
-#undef INK_HOPPER_NAMES_32
-#undef INK_HOPPER_96
+#undef INK_HOPPER_NAMES
 #undef INK_HOPPER_64
-#undef INK_HOPPER_32
 #undef INK_HOPPER_16
 #undef INK_HOPPER_4
 
