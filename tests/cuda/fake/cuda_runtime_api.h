@@ -28,10 +28,10 @@ typedef struct fake_graph *cudaGraphExec_t;
 enum cudaMemcpyKind { cudaMemcpyHostToDevice = 1, cudaMemcpyDeviceToHost = 2 };
 enum cudaDeviceAttr { cudaDevAttrMultiProcessorCount = 16, cudaDevAttrComputeCapabilityMajor = 75 };
 enum cudaStreamCaptureMode { cudaStreamCaptureModeThreadLocal = 1 };
-#define cudaStreamNonBlocking  1
-#define cudaEventDisableTiming 2
+#define cudaStreamNonBlocking                   1
+#define cudaEventDisableTiming                  2
 #define cudaGraphInstantiateFlagUseNodePriority 8
-#define cudaHostAllocDefault   0
+#define cudaHostAllocDefault                    0
 
 struct cudaDeviceProp {
     char name[64];
