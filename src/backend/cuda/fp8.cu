@@ -179,7 +179,7 @@ static cudaError_t launch_quantise(cudaStream_t stream, const quantise_problem &
                    warp_size);
     const X *from = static_cast<const X *>(x->data);
     ink_fp8 *to = static_cast<ink_fp8 *>(out->data);
-    float *scales = ink_cuda_fp8_scales(out->data, out->rows, out->columns);
+    float *scales = ink_cuda_fp8_scales_out(out->data, out->rows, out->columns);
     if (vector && launch_whole<X>(stream, p, x, to, scales)) return cudaGetLastError();
     if (p.columns > most_quantise_columns)
         quantise_long_rows<<<rows, threads, 0, stream>>>(p, from, x->stride, to, scales);

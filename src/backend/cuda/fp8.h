@@ -24,8 +24,12 @@ static inline size_t ink_cuda_fp8_scales_at(int64_t rows, int64_t columns) {
 static inline size_t ink_cuda_fp8_bytes(int64_t rows, int64_t columns) {
     return ink_cuda_fp8_scales_at(rows, columns) + (size_t)rows * sizeof(float);
 }
-static inline float *ink_cuda_fp8_scales(const void *data, int64_t rows, int64_t columns) {
-    return (float *)((uintptr_t)data + ink_cuda_fp8_scales_at(rows, columns));
+/* Where a matrix has its scales: to read, and to write. */
+static inline const float *ink_cuda_fp8_scales(const void *data, int64_t rows, int64_t columns) {
+    return (const float *)((const char *)data + ink_cuda_fp8_scales_at(rows, columns));
+}
+static inline float *ink_cuda_fp8_scales_out(void *data, int64_t rows, int64_t columns) {
+    return (float *)((char *)data + ink_cuda_fp8_scales_at(rows, columns));
 }
 
 /* out (e4m3) = activation(x); x is f32 or bf16. */

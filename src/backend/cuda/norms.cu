@@ -372,7 +372,7 @@ cudaError_t ink_cuda_layer_norm_modulate(cudaStream_t stream, const ink_cuda_mat
                                   scale_column,
                                   gate_column,
                                   eps,
-                                  ink_cuda_fp8_scales(out->data, out->rows, out->columns)};
+                                  ink_cuda_fp8_scales_out(out->data, out->rows, out->columns)};
     const bool fp8 = out->dtype == INK_F8_E4M3;
     if (fp8 && out->stride != out->columns) return cudaErrorInvalidValue;
     const bool vector = x->columns % pack_size == 0 && aligned_rows(x) &&

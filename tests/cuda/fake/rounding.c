@@ -16,7 +16,7 @@ double fake_get_fp8(const ink_cuda_matrix *m, int64_t row, int64_t column) {
 
 void fake_put_fp8_row(const ink_cuda_matrix *m, int64_t row, const float *values) {
     e4m3_round_row(values, m->columns, (uint8_t *)m->data + row * m->columns,
-                   ink_cuda_fp8_scales(m->data, m->rows, m->columns) + row);
+                   ink_cuda_fp8_scales_out(m->data, m->rows, m->columns) + row);
 }
 
 typedef struct rounding {

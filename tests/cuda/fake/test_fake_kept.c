@@ -59,7 +59,7 @@ static double loaded(ink_model *model) {
 static void expect_same(const ink_result *a, const ink_result *b) {
     assert_int_equal(a->count, b->count);
     for (size_t i = 0; i < a->count; i++) {
-        const size_t bytes = (size_t)(a->images[i].width * a->images[i].height * 3);
+        const size_t bytes = (size_t)a->images[i].width * (size_t)a->images[i].height * 3;
         assert_int_equal(a->images[i].width, b->images[i].width);
         assert_int_equal(a->images[i].height, b->images[i].height);
         assert_memory_equal(a->images[i].pixels, b->images[i].pixels, bytes);

@@ -43,7 +43,7 @@ static ink_status draw(ink_model *model, const char *prompt, int size, uint8_t *
     request.guidance = 1;
     ink_result *result = NULL;
     const ink_status status = ink_generate(model, &request, &result, error);
-    if (status == INK_OK && pixels) memcpy(pixels, result->images[0].pixels, (size_t)(size * size * 3));
+    if (status == INK_OK && pixels) memcpy(pixels, result->images[0].pixels, (size_t)size * (size_t)size * 3);
     ink_result_free(result);
     return status;
 }
