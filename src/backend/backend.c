@@ -14,12 +14,15 @@ typedef struct backend_entry {
     const char *name;
     /* NULL: a plug-in, which may be missing where the program runs. */
     ink_status (*create)(const ink_backend_options *, ink_backend **, ink_error *);
+    const char
+        *driver; /* of a plug-in: the library without which it need not be looked for, and what it is of */
+    const char *driver_name;
     bool f32_only;
 } backend_entry;
 
 /* The backends of this build, the preferred one first. */
 static const backend_entry backends[] = {
-    {"cuda", NULL, .f32_only = false},
+    {"cuda", NULL, .driver = "libcuda.so.1", .driver_name = "the NVIDIA driver", .f32_only = false},
     {"cpu", ink_cpu_backend_create, .f32_only = true},
 #ifdef INK_HAVE_MLX
     {"mlx", ink_mlx_backend_create, .f32_only = false},
@@ -33,6 +36,16 @@ const char *ink_backend_name(size_t i) {
     return i < n_backends ? backends[i].name : NULL;
 }
 
+/* A plug-in comes with large libraries: where the driver is missing, they are not worth the time to read
+ * them. */
+static ink_status open_plugin(const backend_entry *entry, const ink_plugin **plugin, ink_error *error) {
+    if (!ink_plugin_driver(entry->driver)) {
+        return ink_fail(error, INK_ERROR_UNSUPPORTED, "no device can be used: %s (%s) is missing",
+                        entry->driver_name, entry->driver);
+    }
+    return ink_plugin_open(entry->name, plugin, error);
+}
+
 static ink_status create(const backend_entry *entry, const ink_backend_options *options,
                          ink_backend **backend, ink_error *error) {
     if (options->precision && entry->f32_only && strcmp(options->precision, "f32") != 0) {
@@ -42,7 +55,7 @@ static ink_status create(const backend_entry *entry, const ink_backend_options *
     }
     if (entry->create) return entry->create(options, backend, error);
     const ink_plugin *plugin;
-    INK_TRY(ink_plugin_open(entry->name, &plugin, error));
+    INK_TRY(open_plugin(entry, &plugin, error));
     return plugin->create(options, backend, error);
 }
 
@@ -53,7 +66,7 @@ static bool is_usable(const backend_entry *entry, char *text, size_t size) {
     }
     const ink_plugin *plugin;
     ink_error error;
-    if (ink_plugin_open(entry->name, &plugin, &error) == INK_OK) return plugin->usable(text, size);
+    if (open_plugin(entry, &plugin, &error) == INK_OK) return plugin->usable(text, size);
 #ifdef INK_HAVE_CUDA
     snprintf(text, size, "%s", error.message);
 #else

@@ -102,3 +102,7 @@ ink_status ink_plugin_open(const char *name, const ink_plugin **plugin, ink_erro
     *plugin = found;
     return INK_OK;
 }
+
+bool ink_plugin_driver(const char *file) {
+    return dlopen(file, RTLD_NOW | RTLD_LOCAL) != NULL;
+}

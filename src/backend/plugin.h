@@ -32,4 +32,7 @@ typedef const ink_plugin *(*ink_plugin_fn)(void);
  * INK_ERROR_UNSUPPORTED says what is missing. */
 ink_status ink_plugin_open(const char *name, const ink_plugin **plugin, ink_error *error);
 
+/* Whether the system has this library, such as a driver's. It stays open until the process ends. */
+bool ink_plugin_driver(const char *file);
+
 #endif
