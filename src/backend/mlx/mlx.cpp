@@ -164,6 +164,8 @@ static const ink_backend_api api = {
     .precision = backend_precision,
     .profile = nullptr,
     .makes_synthetic = false,
+    .keeps_programs = false,
+    .memory = nullptr,
 };
 
 /* ---- making a backend ---- */
