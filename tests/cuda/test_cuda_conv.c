@@ -243,8 +243,8 @@ static ink_status folded_create(const ink_cuda_conv_problem *p, const void *like
 
 static ink_status folded_run(void *state, cudaStream_t stream, ink_error *error) {
     const folded *f = state;
-    INK_TRY(ink_cuda_conv_check(ink_cuda_conv_simple(stream, &f->inner), "a convolution", error));
-    return ink_cuda_conv_check(ink_cuda_conv_unfold(stream, f->problem, f->out), "unfolding", error);
+    INK_TRY(ink_cuda_check(ink_cuda_conv_simple(stream, &f->inner), "a convolution", error));
+    return ink_cuda_check(ink_cuda_conv_unfold(stream, f->problem, f->out), "unfolding", error);
 }
 
 static size_t folded_bytes(const void *state) {

@@ -9,7 +9,7 @@
 #define INK_BACKEND_CUDA_ATTENTION_H
 
 #include "backend/cuda/kernels.h"
-#include "base/status.h"
+#include "backend/cuda/memory.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -47,8 +47,6 @@ ink_status ink_cuda_attention_plan_create_kind(const ink_cuda_attention_kind *ki
                                                const ink_cuda_attention_plan *like, cudaStream_t stream,
                                                ink_cuda_attention_plan **plan, ink_error *error);
 
-/* INK_ERROR_MEMORY, _INTERNAL, ... with a sentence; INK_OK for cudaSuccess. */
-ink_status ink_cuda_attention_check(cudaError_t code, const char *what, ink_error *error);
 /* Device memory with a copy of `host`. */
 ink_status ink_cuda_attention_upload(const void *host, size_t bytes, cudaStream_t stream, void **device,
                                      ink_error *error);

@@ -240,8 +240,7 @@ static ink_status build_graphs(cudnn_family *family, const ink_cuda_attention_pr
         if (bytes > workspace) workspace = bytes;
     }
     if (workspace > 0) {
-        INK_TRY(ink_cuda_attention_check(cudaMalloc(&family->workspace, workspace), "attention's workspace",
-                                         error));
+        INK_TRY(ink_cuda_check(cudaMalloc(&family->workspace, workspace), "attention's workspace", error));
     }
     family->bytes += workspace;
     return INK_OK;
@@ -262,8 +261,7 @@ static ink_status make_packed(cudnn_family *family, const ink_cuda_attention_pro
     const int64_t rows = total_rows(p);
     for (int part = 0; part < part_count; part++) {
         const size_t bytes = (size_t)(rows * matrix_of(p, part, 0)->columns) * sizeof(uint16_t);
-        INK_TRY(
-            ink_cuda_attention_check(cudaMalloc(&family->packed[part], bytes), "attention's rows", error));
+        INK_TRY(ink_cuda_check(cudaMalloc(&family->packed[part], bytes), "attention's rows", error));
         family->bytes += bytes;
     }
     const size_t bytes = (size_t)rows * sizeof(ink_cuda_attention_packed_row);
@@ -406,13 +404,13 @@ ink_status ink_cuda_attention_cudnn_run(void *opaque, cudaStream_t stream, ink_e
     const cudnn_state *state = opaque;
     const char *what = "copying the rows of attention";
     if (state->gathers) {
-        INK_TRY(ink_cuda_attention_check(ink_cuda_attention_pack_run(stream, &state->gather), what, error));
+        INK_TRY(ink_cuda_check(ink_cuda_attention_pack_run(stream, &state->gather), what, error));
     }
     for (size_t i = 0; i < state->n_calls; i++) {
         INK_TRY(ink_cudnn_run(state->calls[i].graph, 0, state->calls[i].pack, stream, error));
     }
     if (!state->gathers) return INK_OK;
-    return ink_cuda_attention_check(ink_cuda_attention_pack_run(stream, &state->scatter), what, error);
+    return ink_cuda_check(ink_cuda_attention_pack_run(stream, &state->scatter), what, error);
 }
 
 size_t ink_cuda_attention_cudnn_bytes(const void *state) {

@@ -375,16 +375,14 @@ int ink_hopper_shared_bytes(void) {
 ink_status ink_hopper_prepare(ink_error *error) {
     int compiled = 0;
     const char *what = "attention's preparation";
-    INK_TRY(ink_cuda_attention_check(cudaMemcpyFromSymbol(&compiled, has_instructions, sizeof compiled), what,
-                                     error));
+    INK_TRY(ink_cuda_check(cudaMemcpyFromSymbol(&compiled, has_instructions, sizeof compiled), what, error));
     if (!compiled) {
         return ink_fail(error, INK_ERROR_UNSUPPORTED,
                         "the Hopper kernels are not in this build; compile for 90a");
     }
-    return ink_cuda_attention_check(cudaFuncSetAttribute(reinterpret_cast<const void *>(attention_hopper),
-                                                         cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                                         shared_bytes),
-                                    what, error);
+    return ink_cuda_check(cudaFuncSetAttribute(reinterpret_cast<const void *>(attention_hopper),
+                                               cudaFuncAttributeMaxDynamicSharedMemorySize, shared_bytes),
+                          what, error);
 }
 
 cudaError_t ink_hopper_launch(cudaStream_t stream, int blocks, const ink_hopper_params *params) {

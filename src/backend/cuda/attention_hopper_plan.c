@@ -156,8 +156,8 @@ ink_status ink_cuda_attention_hopper_run(void *opaque, cudaStream_t stream, ink_
     const hopper_state *state = opaque;
     for (size_t i = 0; i < state->n_launches; i++) {
         const hopper_launch *launch = &state->launches[i];
-        INK_TRY(ink_cuda_attention_check(ink_hopper_launch(stream, launch->blocks, &launch->params),
-                                         "attention", error));
+        INK_TRY(
+            ink_cuda_check(ink_hopper_launch(stream, launch->blocks, &launch->params), "attention", error));
     }
     return INK_OK;
 }

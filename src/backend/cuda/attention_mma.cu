@@ -371,10 +371,10 @@ ink_status ink_cuda_attention_mma_create(const ink_cuda_attention_problem *probl
     state->shared_bytes = choice->shared_bytes;
     state->heads = problem->heads;
     set_params(&state->params, problem);
-    ink_status status = ink_cuda_attention_check(
-        cudaFuncSetAttribute(reinterpret_cast<const void *>(state->kernel),
-                             cudaFuncAttributeMaxDynamicSharedMemorySize, state->shared_bytes),
-        "attention's preparation", error);
+    ink_status status =
+        ink_cuda_check(cudaFuncSetAttribute(reinterpret_cast<const void *>(state->kernel),
+                                            cudaFuncAttributeMaxDynamicSharedMemorySize, state->shared_bytes),
+                       "attention's preparation", error);
     if (status == INK_OK) status = make_tables(state, problem, stream, error);
     if (status != INK_OK) {
         ink_cuda_attention_mma_destroy(state);
@@ -388,7 +388,7 @@ ink_status ink_cuda_attention_mma_run(void *opaque, cudaStream_t stream, ink_err
     const mma_state *state = static_cast<const mma_state *>(opaque);
     const dim3 blocks((unsigned)state->n_tiles, (unsigned)state->heads);
     state->kernel<<<blocks, thread_count, (size_t)state->shared_bytes, stream>>>(state->params);
-    return ink_cuda_attention_check(cudaGetLastError(), "attention", error);
+    return ink_cuda_check(cudaGetLastError(), "attention", error);
 }
 
 size_t ink_cuda_attention_mma_bytes(const void *state) {

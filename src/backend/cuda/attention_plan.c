@@ -36,24 +36,15 @@ struct ink_cuda_attention_plan {
     size_t n_gaps;
 };
 
-ink_status ink_cuda_attention_check(cudaError_t code, const char *what, ink_error *error) {
-    if (code == cudaSuccess) return INK_OK;
-    if (code == cudaErrorMemoryAllocation) {
-        return ink_fail(error, INK_ERROR_MEMORY,
-                        "out of device memory for %s; choose a smaller picture or --max-vram", what);
-    }
-    return ink_fail(error, INK_ERROR_INTERNAL, "CUDA could not do %s: %s", what, cudaGetErrorString(code));
-}
-
 ink_status ink_cuda_attention_upload(const void *host, size_t bytes, cudaStream_t stream, void **device,
                                      ink_error *error) {
     *device = NULL;
     void *memory = NULL;
     const char *what = "attention's tables";
-    INK_TRY(ink_cuda_attention_check(cudaMalloc(&memory, bytes ? bytes : 1), what, error));
+    INK_TRY(ink_cuda_check(cudaMalloc(&memory, bytes ? bytes : 1), what, error));
     /* Pageable memory: the call returns once `host` has been read. */
-    ink_status status = ink_cuda_attention_check(
-        cudaMemcpyAsync(memory, host, bytes, cudaMemcpyHostToDevice, stream), what, error);
+    ink_status status =
+        ink_cuda_check(cudaMemcpyAsync(memory, host, bytes, cudaMemcpyHostToDevice, stream), what, error);
     if (status != INK_OK) {
         (void)cudaFree(memory);
         return status;
@@ -75,7 +66,7 @@ static ink_status get_device(ink_cuda_attention_device *device, ink_error *error
     for (size_t i = 0; code == cudaSuccess && i < sizeof attributes / sizeof attributes[0]; i++) {
         code = cudaDeviceGetAttribute(attributes[i].value, attributes[i].name, id);
     }
-    return ink_cuda_attention_check(code, "a query of the device", error);
+    return ink_cuda_check(code, "a query of the device", error);
 }
 
 static bool is_matrix(const ink_cuda_matrix *x, int64_t rows, int64_t columns) {
@@ -223,10 +214,10 @@ ink_status ink_cuda_attention_run(ink_cuda_attention_plan *plan, cudaStream_t st
         const ink_cuda_attention_gap *gap = &plan->gaps[i];
         const ink_cuda_matrix *out = &plan->problem.out[gap->stream];
         const size_t element = ink_dtype_bytes(out->dtype);
-        INK_TRY(ink_cuda_attention_check(
-            cudaMemset2DAsync(ink_cuda_attention_row(out, gap->row), (size_t)out->stride * element, 0,
-                              (size_t)out->columns * element, (size_t)gap->rows, stream),
-            "zeroing of rows without attention", error));
+        INK_TRY(ink_cuda_check(cudaMemset2DAsync(ink_cuda_attention_row(out, gap->row),
+                                                 (size_t)out->stride * element, 0,
+                                                 (size_t)out->columns * element, (size_t)gap->rows, stream),
+                               "zeroing of rows without attention", error));
     }
     if (plan->problem.n_segments == 0) return INK_OK;
     return plan->kind->run(plan->state, stream, error);

@@ -399,10 +399,10 @@ ink_status ink_cuda_attention_simple_create(const ink_cuda_attention_problem *pr
     if (state->shared_bytes > device->shared_bytes) {
         rows_per_tile = choose_kernel(state, problem->head_dim, true);
     }
-    ink_status status = ink_cuda_attention_check(
-        cudaFuncSetAttribute(reinterpret_cast<const void *>(state->kernel),
-                             cudaFuncAttributeMaxDynamicSharedMemorySize, state->shared_bytes),
-        "attention's preparation", error);
+    ink_status status =
+        ink_cuda_check(cudaFuncSetAttribute(reinterpret_cast<const void *>(state->kernel),
+                                            cudaFuncAttributeMaxDynamicSharedMemorySize, state->shared_bytes),
+                       "attention's preparation", error);
     if (status == INK_OK) status = make_tables(state, problem, rows_per_tile, stream, error);
     if (status != INK_OK) {
         ink_cuda_attention_simple_destroy(state);
@@ -416,7 +416,7 @@ ink_status ink_cuda_attention_simple_run(void *opaque, cudaStream_t stream, ink_
     const simple_state *state = static_cast<const simple_state *>(opaque);
     const dim3 blocks((unsigned)state->n_tiles, (unsigned)state->heads);
     state->kernel<<<blocks, thread_count, (size_t)state->shared_bytes, stream>>>(state->params);
-    return ink_cuda_attention_check(cudaGetLastError(), "attention", error);
+    return ink_cuda_check(cudaGetLastError(), "attention", error);
 }
 
 size_t ink_cuda_attention_simple_bytes(const void *state) {

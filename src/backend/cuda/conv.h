@@ -8,7 +8,7 @@
 #define INK_BACKEND_CUDA_CONV_H
 
 #include "backend/cuda/kernels.h"
-#include "base/status.h"
+#include "backend/cuda/memory.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -34,9 +34,6 @@ ink_status ink_cuda_conv_plan_create_kind(const ink_cuda_conv_kind *kind,
                                           const ink_cuda_conv_problem *problem,
                                           const ink_cuda_conv_plan *like, cudaStream_t stream,
                                           ink_cuda_conv_plan **plan, ink_error *error);
-
-/* INK_ERROR_MEMORY, _INTERNAL, ... with a sentence; INK_OK for cudaSuccess. */
-ink_status ink_cuda_conv_check(cudaError_t code, const char *what, ink_error *error);
 
 /* ---- conv_simple.cu: everything, on the ordinary arithmetic units, f32 inside ---- */
 cudaError_t ink_cuda_conv_simple(cudaStream_t stream, const ink_cuda_conv_problem *problem);

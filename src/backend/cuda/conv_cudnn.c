@@ -174,9 +174,8 @@ static ink_status run_plan(const ink_cuda_conv_problem *p, ink_cudnn_graph *grap
                            const ink_cudnn_pack *pack, cudaStream_t stream, ink_error *error) {
     INK_TRY(ink_cudnn_run(graph, plan, pack, stream, error));
     if (!p->bias || bias_inside) return INK_OK;
-    return ink_cuda_conv_check(
-        ink_cuda_bias_activation(stream, &p->out, p->bias, INK_F32, INK_ACT_NONE, &p->out),
-        "the bias of a convolution", error);
+    return ink_cuda_check(ink_cuda_bias_activation(stream, &p->out, p->bias, INK_F32, INK_ACT_NONE, &p->out),
+                          "the bias of a convolution", error);
 }
 
 /* ---- choosing ---- */
@@ -220,8 +219,7 @@ static ink_status try_graph(ink_cudnn *cudnn, const ink_cuda_conv_problem *p, co
         if (ink_cudnn_plan_workspace(graph, i) > bytes) bytes = ink_cudnn_plan_workspace(graph, i);
     }
     ink_status status =
-        bytes ? ink_cuda_conv_check(cudaMalloc(&workspace, bytes), "a convolution's workspace", error)
-              : INK_OK;
+        bytes ? ink_cuda_check(cudaMalloc(&workspace, bytes), "a convolution's workspace", error) : INK_OK;
     if (status == INK_OK) status = make_pack(cudnn, p, bias_inside, workspace, &pack, error);
     int best = -1;
     for (int i = 0; status == INK_OK && i < ink_cudnn_plan_count(graph); i++) {
@@ -269,8 +267,7 @@ static ink_status find_shape(conv_family *family, const ink_cuda_conv_problem *p
     ink_cudnn_keep_plan(choice.graph, choice.plan);
     *s = (conv_shape){.key = key, .graph = choice.graph, .bias_inside = choice.bias_inside};
     const size_t bytes = ink_cudnn_plan_workspace(s->graph, 0);
-    if (bytes)
-        status = ink_cuda_conv_check(cudaMalloc(&s->workspace, bytes), "a convolution's workspace", error);
+    if (bytes) status = ink_cuda_check(cudaMalloc(&s->workspace, bytes), "a convolution's workspace", error);
     if (status != INK_OK) {
         destroy_shape(s);
         return status;
@@ -317,10 +314,9 @@ static ink_status fold(conv_state *s, cudaStream_t stream, ink_error *error) {
     const int64_t outputs = 4 * p->out.columns, rows = (p->height + 1) * (p->width + 1);
     const size_t weight_bytes = (size_t)(4 * outputs * p->x.columns) * sizeof(uint16_t);
     const size_t out_bytes = (size_t)(rows * outputs) * sizeof(uint16_t);
-    INK_TRY(ink_cuda_conv_check(cudaMalloc(&s->folded_weight, weight_bytes), "a folded weight", error));
-    INK_TRY(ink_cuda_conv_check(cudaMalloc(&s->folded_out, out_bytes), "an upsampled picture", error));
-    INK_TRY(ink_cuda_conv_check(ink_cuda_conv_fold_weight(stream, p, s->folded_weight), "a folded weight",
-                                error));
+    INK_TRY(ink_cuda_check(cudaMalloc(&s->folded_weight, weight_bytes), "a folded weight", error));
+    INK_TRY(ink_cuda_check(cudaMalloc(&s->folded_out, out_bytes), "an upsampled picture", error));
+    INK_TRY(ink_cuda_check(ink_cuda_conv_fold_weight(stream, p, s->folded_weight), "a folded weight", error));
     s->folded_bytes = weight_bytes + out_bytes;
     s->inner.weight = s->folded_weight;
     s->inner.out = (ink_cuda_matrix){s->folded_out, INK_BF16, rows, outputs, outputs};
@@ -359,8 +355,8 @@ ink_status ink_cuda_conv_cudnn_run(void *state, cudaStream_t stream, ink_error *
     const conv_state *s = state;
     INK_TRY(run_plan(&s->inner, s->shape->graph, 0, s->shape->bias_inside, s->pack, stream, error));
     if (!s->folded_out) return INK_OK;
-    return ink_cuda_conv_check(ink_cuda_conv_unfold(stream, s->problem, s->folded_out),
-                               "an upsampled picture", error);
+    return ink_cuda_check(ink_cuda_conv_unfold(stream, s->problem, s->folded_out), "an upsampled picture",
+                          error);
 }
 
 size_t ink_cuda_conv_cudnn_bytes(const void *state) {

@@ -24,7 +24,7 @@ static ink_status simple_create(const ink_cuda_conv_problem *problem, const void
 }
 
 static ink_status simple_run(void *state, cudaStream_t stream, ink_error *error) {
-    return ink_cuda_conv_check(ink_cuda_conv_simple(stream, state), "a convolution", error);
+    return ink_cuda_check(ink_cuda_conv_simple(stream, state), "a convolution", error);
 }
 
 static size_t simple_bytes(const void *state) {
@@ -50,15 +50,6 @@ struct ink_cuda_conv_plan {
     void *state;
     ink_cuda_conv_problem problem;
 };
-
-ink_status ink_cuda_conv_check(cudaError_t code, const char *what, ink_error *error) {
-    if (code == cudaSuccess) return INK_OK;
-    if (code == cudaErrorMemoryAllocation) {
-        return ink_fail(error, INK_ERROR_MEMORY,
-                        "out of device memory for %s; choose a smaller picture or --max-vram", what);
-    }
-    return ink_fail(error, INK_ERROR_INTERNAL, "CUDA could not do %s: %s", what, cudaGetErrorString(code));
-}
 
 /* A plan of the first of `n` kinds that can do the problem. */
 static ink_status create(const ink_cuda_conv_kind *of, size_t n, const ink_cuda_conv_problem *problem,

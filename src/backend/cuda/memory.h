@@ -9,6 +9,10 @@
 #include <cuda_runtime_api.h>
 #include <stddef.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* What a backend takes of the device. */
 typedef struct ink_cuda_memory {
     size_t wished;      /* that it should stay below, as the user says; 0: no limit */
@@ -48,5 +52,9 @@ ink_status ink_cuda_fail_memory(const ink_cuda_memory *memory, ink_error *error,
 ink_status ink_cuda_allocate_pinned(size_t bytes, const char *what, void **out, ink_error *error);
 /* INK_ERROR_MEMORY if the host cannot spare so many bytes now. */
 ink_status ink_cuda_check_pinned(size_t bytes, const char *what, ink_error *error);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif
