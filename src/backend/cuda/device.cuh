@@ -70,14 +70,18 @@ static __device__ __forceinline__ void load_vector(float (&v)[pack_size], const 
     v[4] = high.x, v[5] = high.y, v[6] = high.z, v[7] = high.w;
 }
 
-static __device__ __forceinline__ void load_vector(float (&v)[pack_size], const ink_bf16 *at) {
-    const uint4 raw = *reinterpret_cast<const uint4 *>(at);
+/* A pack of bf16 as it lies in memory. */
+static __device__ __forceinline__ void widen_bf16(float (&v)[pack_size], const uint4 &raw) {
     const uint32_t words[4] = {raw.x, raw.y, raw.z, raw.w};
 #pragma unroll
     for (int i = 0; i < 4; i++) {
         v[2 * i] = __uint_as_float(words[i] << 16);
         v[2 * i + 1] = __uint_as_float(words[i] & 0xFFFF0000u);
     }
+}
+
+static __device__ __forceinline__ void load_vector(float (&v)[pack_size], const ink_bf16 *at) {
+    widen_bf16(v, *reinterpret_cast<const uint4 *>(at));
 }
 
 static __device__ __forceinline__ void load_vector(float (&v)[pack_size], const ink_f16 *at) {
@@ -182,6 +186,17 @@ static __device__ __forceinline__ void load_weight_pack(float (&v)[pack_size], c
         load_pack<vector>(v, static_cast<const ink_bf16 *>(weight) + at, n);
     else
         load_pack<vector>(v, static_cast<const ink_f16 *>(weight) + at, n);
+}
+
+/* 16 bytes that are read once: tables should stay in the cache that is nearest instead. Loads of this kind
+ * are started in the order in which they are written. */
+static __device__ __forceinline__ uint4 load_once(const void *at) {
+    uint4 v;
+    asm volatile("ld.global.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w)
+                 : "l"(at)
+                 : "memory");
+    return v;
 }
 
 /* ---- tables of the steps ---- */

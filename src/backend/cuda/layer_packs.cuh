@@ -18,17 +18,6 @@ struct layer_norm_problem {
     float *scales; /* of an e4m3 result */
 };
 
-/* 16 bytes that are read once: tables should stay in the cache that is nearest instead. Loads of this kind
- * are started in the order in which they are written. */
-static __device__ __forceinline__ uint4 load_once(const void *at) {
-    uint4 v;
-    asm volatile("ld.global.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];"
-                 : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w)
-                 : "l"(at)
-                 : "memory");
-    return v;
-}
-
 /* A pack as it lies in memory. */
 struct wide_pack {
     uint4 low, high;
@@ -45,14 +34,7 @@ struct wide_pack {
 struct narrow_pack {
     uint4 words;
     __device__ __forceinline__ explicit narrow_pack(const ink_bf16 *at) : words(load_once(at)) {}
-    __device__ __forceinline__ void widen_to(float (&v)[pack_size]) const {
-        const uint32_t all[4] = {words.x, words.y, words.z, words.w};
-#pragma unroll
-        for (int i = 0; i < 4; i++) {
-            v[2 * i] = __uint_as_float(all[i] << 16);
-            v[2 * i + 1] = __uint_as_float(all[i] & 0xFFFF0000u);
-        }
-    }
+    __device__ __forceinline__ void widen_to(float (&v)[pack_size]) const { widen_bf16(v, words); }
 };
 template <typename T> struct pack_of { typedef narrow_pack type; };
 template <> struct pack_of<float> { typedef wide_pack type; };

@@ -20,36 +20,18 @@ struct rotary_packs_problem {
     float eps;
 };
 
-static __device__ __forceinline__ uint4 load_16(const void *at) {
-    uint4 v;
-    asm volatile("ld.global.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];"
-                 : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w)
-                 : "l"(at)
-                 : "memory");
-    return v;
-}
-
-static __device__ __forceinline__ void unpack(float (&v)[pack_size], const uint4 &raw) {
-    const uint32_t words[4] = {raw.x, raw.y, raw.z, raw.w};
-#pragma unroll
-    for (int i = 0; i < 4; i++) {
-        v[2 * i] = __uint_as_float(words[i] << 16);
-        v[2 * i + 1] = __uint_as_float(words[i] & 0xFFFF0000u);
-    }
-}
-
 /* Norm, gain and rotation of a pack; all threads of a warp call. */
 static __device__ __forceinline__ void rotate_raw_pack(float (&v)[pack_size], const uint4 &raw,
                                                        const uint4 &raw_gain,
                                                        const float (&angles)[pack_size], float eps) {
     float squares = 0, gain[pack_size];
-    unpack(v, raw);
+    widen_bf16(v, raw);
 #pragma unroll
     for (int k = 0; k < pack_size; k++) {
         squares = fmaf(v[k], v[k], squares);
     }
     const float factor = rsqrtf(fmaf(team_sum(squares, rotary_team), 1.0f / (rotary_team * pack_size), eps));
-    unpack(gain, raw_gain);
+    widen_bf16(gain, raw_gain);
 #pragma unroll
     for (int k = 0; k < pack_size; k += 2) {
         const float a = v[k] * factor * gain[k], b = v[k + 1] * factor * gain[k + 1];
@@ -70,7 +52,7 @@ static __global__ void __launch_bounds__(most_pack_threads, 4) rotate_packs(rota
         const int head = (int)threadIdx.x / rotary_team + i * teams;
         second[i] = head >= p.heads;
         at[i] = (second[i] ? head - p.heads : head) * (rotary_team * pack_size) + member * pack_size;
-        raw[i] = load_16((second[i] ? p.x[1] : p.x[0]) + row * p.x_stride + at[i]);
+        raw[i] = load_once((second[i] ? p.x[1] : p.x[0]) + row * p.x_stride + at[i]);
     }
     float angles[pack_size];
     load_table_pack<true>(angles, p.table + (row * rotary_team + member) * pack_size, pack_size);
