@@ -7,18 +7,23 @@ static const ink_node *maker_of(const ink_cuda_analysis *a, ink_value value, int
     return ink_graph_node(a->graph, info->node);
 }
 
+/* Nodes of a launch from `first` up to `end`, without it; -1: all. */
+static int count_before(const ink_cuda_analysis *a, int32_t first, int32_t end) {
+    int count = 0;
+    for (int32_t m = first; m != end; m = a->follower[m]) {
+        count++;
+    }
+    return count;
+}
+
 /* Which part of the launch of `*first` a value is, perhaps rotated since; -1 if it is none. */
 static int part_of(const ink_cuda_analysis *a, ink_value value, int32_t *first) {
     int32_t n = -1;
     const ink_node *node = maker_of(a, value, &n);
     if (node && node->op == INK_OP_HEAD_NORM_ROTARY) node = maker_of(a, node->inputs[0], &n);
     if (!node || node->op != INK_OP_LINEAR || a->leader[n] < 0) return -1;
-    int part = 0;
     *first = a->leader[n];
-    for (int32_t m = *first; m != n; m = a->follower[m]) {
-        part++;
-    }
-    return part;
+    return count_before(a, *first, n);
 }
 
 /* Is there one product for q, k and v of each stream, with the three in the same order? */
@@ -32,15 +37,9 @@ static bool find_products(const ink_cuda_analysis *a, const ink_node *attention,
             joint->products[s] = first;
         }
     }
-    int parts = 0;
-    for (int32_t m = joint->products[0]; m >= 0; m = a->follower[m]) {
-        parts++;
-    }
-    int others = 0;
-    for (int32_t m = joint->products[1]; m >= 0; m = a->follower[m]) {
-        others++;
-    }
-    return parts == ink_cuda_joint_parts && others == parts && joint->products[0] != joint->products[1];
+    return count_before(a, joint->products[0], -1) == ink_cuda_joint_parts &&
+           count_before(a, joint->products[1], -1) == ink_cuda_joint_parts &&
+           joint->products[0] != joint->products[1];
 }
 
 /* Do the segments take all rows, one after the other? */

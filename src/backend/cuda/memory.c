@@ -17,6 +17,11 @@ static double gigabytes(size_t bytes) {
 
 /* ---- accounting ---- */
 
+/* Of the limit. */
+static size_t left_of(const ink_cuda_memory *m) {
+    return m->limit > m->used ? m->limit - m->used : 0;
+}
+
 void ink_cuda_memory_init(ink_cuda_memory *m, size_t wished) {
     const size_t own = wished / own_part < own_bytes ? wished / own_part : own_bytes;
     *m = (ink_cuda_memory){.wished = wished, .limit = wished - own};
@@ -44,8 +49,7 @@ size_t ink_cuda_memory_room(const ink_cuda_memory *m) {
     size_t free_bytes = SIZE_MAX, all_bytes = 0;
     if (cudaMemGetInfo(&free_bytes, &all_bytes) != cudaSuccess) free_bytes = SIZE_MAX;
     if (!m->limit) return free_bytes;
-    const size_t left = m->limit > m->used ? m->limit - m->used : 0;
-    return left < free_bytes ? left : free_bytes;
+    return left_of(m) < free_bytes ? left_of(m) : free_bytes;
 }
 
 void ink_cuda_memory_note(ink_cuda_memory *m, size_t more, size_t less) {
@@ -82,8 +86,8 @@ ink_status ink_cuda_fail_memory(const ink_cuda_memory *m, ink_error *error, cons
         return ink_fail(error, INK_ERROR_MEMORY,
                         "out of device memory for %s: %.2f GB are needed, %.2f GB are left of --max-vram "
                         "(%.2f GB) and %.2f GB are free; allow more, or use a smaller size",
-                        what, gigabytes(bytes), gigabytes(m->limit > m->used ? m->limit - m->used : 0),
-                        gigabytes(m->wished), gigabytes(free_bytes));
+                        what, gigabytes(bytes), gigabytes(left_of(m)), gigabytes(m->wished),
+                        gigabytes(free_bytes));
     }
     char stream[48] = "";
     if (advised(free_bytes) > 0) snprintf(stream, sizeof stream, "--max-vram %lluG, ", advised(free_bytes));
@@ -98,8 +102,7 @@ ink_status ink_cuda_fail_memory(const ink_cuda_memory *m, ink_error *error, cons
 ink_status ink_cuda_allocate(ink_cuda_memory *m, size_t bytes, const char *what, void **out,
                              ink_error *error) {
     *out = NULL;
-    if (m->limit && bytes > (m->limit > m->used ? m->limit - m->used : 0))
-        return ink_cuda_fail_memory(m, error, what, bytes);
+    if (m->limit && bytes > left_of(m)) return ink_cuda_fail_memory(m, error, what, bytes);
     const cudaError_t code = cudaMalloc(out, bytes ? bytes : 1);
     if (code == cudaSuccess) {
         ink_cuda_memory_note(m, bytes, 0);

@@ -37,10 +37,14 @@ static const char *name_of(const ink_cuda_launch *l) {
     return l->op == INK_OP_LINEAR && l->in[0].dtype == INK_F8_E4M3 ? "linear fp8" : ink_op_name(l->op);
 }
 
+static int lane_of(const ink_cuda_program *p, int32_t i) {
+    return p->beside ? p->lowered.launches[i].lane : 0;
+}
+
 static void tell(const ink_cuda_program *p, int32_t i, double begin, double seconds,
                  const ink_profile *profile) {
     const ink_cuda_launch *l = &p->lowered.launches[i];
-    const int track = p->beside ? l->lane : 0;
+    const int track = lane_of(p, i);
     char label[INK_LABEL_BYTES], kind[64];
     snprintf(kind, sizeof kind, "%s%s", track ? "beside: " : "", name_of(l));
     ink_launch launch = {.kind = kind,
@@ -64,7 +68,7 @@ static ink_status create_events(const ink_cuda_program *p, cudaEvent_t *events, 
     bool begun[2] = {false, false};
     for (int32_t i = 0; i < n; i++) {
         const ink_cuda_launch *l = &p->lowered.launches[i];
-        const int lane = p->beside ? l->lane : 0;
+        const int lane = lane_of(p, i);
         if (!begun[lane] || (p->beside && l->after >= 0))
             INK_TRY(ink_cuda_check(cudaEventCreate(&events[2 * i]), "an event", error));
         INK_TRY(ink_cuda_check(cudaEventCreate(&events[2 * i + 1]), "an event", error));
@@ -90,7 +94,7 @@ static ink_status run_and_tell(ink_cuda_program *p, int64_t step, const ink_prof
     INK_TRY(create_events(p, events, error));
     INK_TRY(run_timed(p, step, events, error));
     for (int32_t i = 0; i < n; i++) {
-        const int lane = p->beside ? p->lowered.launches[i].lane : 0;
+        const int lane = lane_of(p, i);
         const cudaEvent_t first = events[2 * i] ? events[2 * i] : last[lane];
         float begin = 0, end = 0;
         INK_TRY(ink_cuda_check(cudaEventElapsedTime(&begin, events[2 * n], first), "a measurement", error));

@@ -13,7 +13,7 @@ void ink_cuda_program_destroy(ink_program *base) {
     ink_cuda_program *p = program_of(base);
     ink_cuda_unlink(p);
     ink_cuda_unsettle(p);
-    for (ink_cuda_program **at = (ink_cuda_program **)&p->context->programs; *at; at = &(*at)->next) {
+    for (ink_cuda_program **at = &p->context->programs; *at; at = &(*at)->next) {
         if (*at != p) continue;
         *at = p->next;
         break;

@@ -11,9 +11,9 @@
 enum {
     buckets = 4096,
     most_slab_bytes = 4 << 20,
-    slab_part = 256,
-    small_part = 16,
-    spare_part = 64,
+    slab_part = 256, /* of a limit is a slab at most, */
+    small_part = 16, /* of a slab a weight that shares one, */
+    spare_part = 64, /* of a limit what loading takes for itself */
     alignment = 256
 };
 static const char streamed_weights[] = "weights that do not fit on the device";
@@ -167,15 +167,15 @@ ink_status ink_cuda_weight_acquire(ink_cuda_weights *weights, const ink_cuda_wan
 
 /* ---- memory ---- */
 
-/* Less under small limits, which are for tests. */
-static size_t slab_size(const ink_cuda_weights *weights) {
-    const size_t part = weights->memory->limit / slab_part;
-    return weights->memory->limit && part < most_slab_bytes ? part : most_slab_bytes;
+/* At most one `part`th of a limit, if there is one. */
+static size_t share(const ink_cuda_weights *weights, size_t most, size_t part) {
+    const size_t bytes = weights->memory->limit / part;
+    return weights->memory->limit && bytes < most ? bytes : most;
 }
 
 static ink_status allocate(ink_cuda_weights *weights, ink_cuda_weight *w, ink_error *error) {
     const size_t bytes = padded(ink_cuda_weight_bytes(w));
-    const size_t slab_bytes = slab_size(weights);
+    const size_t slab_bytes = share(weights, most_slab_bytes, slab_part);
     if (bytes > slab_bytes / small_part) {
         INK_TRY(ink_cuda_allocate(weights->memory, bytes, "the weights", &w->memory, error));
         weights->resident += bytes;
@@ -358,12 +358,6 @@ static size_t staged_bytes(const ink_cuda_wanted *wanted) {
     return is_fp8(wanted) ? padded((size_t)elements(wanted) * ink_dtype_bytes(INK_BF16)) : 0;
 }
 
-/* What loading may take for itself, so that limits hold. */
-static size_t spare_bytes(const ink_cuda_weights *weights, size_t most) {
-    const size_t part = weights->memory->limit / spare_part;
-    return weights->memory->limit && part < most ? part : most;
-}
-
 static ink_status allocate_staging(const ink_cuda_weights *weights, loading *l, ink_error *error) {
     size_t all = 0, largest = 0;
     for (size_t i = 0; i < l->n; i++) {
@@ -371,7 +365,7 @@ static ink_status allocate_staging(const ink_cuda_weights *weights, loading *l, 
         all += own;
         if (own > largest) largest = own;
     }
-    const size_t usual = spare_bytes(weights, most_staging_bytes);
+    const size_t usual = share(weights, most_staging_bytes, spare_part);
     l->staging_bytes = all < usual ? all : largest > usual ? largest : usual;
     if (all == 0) return INK_OK;
     void *memory;
@@ -461,7 +455,7 @@ static ink_status fetch_some(ink_cuda_weights *weights, ink_cuda_weight *const *
 
 ink_status ink_cuda_weights_fetch(ink_cuda_weights *weights, ink_cuda_weight *const *list, size_t n,
                                   void *const *to, ink_error *error) {
-    const size_t most = spare_bytes(weights, most_raw_bytes);
+    const size_t most = share(weights, most_raw_bytes, spare_part);
     for (size_t begin = 0, end = 0; begin < n; begin = end) {
         size_t raw = 0;
         do {
