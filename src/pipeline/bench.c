@@ -15,7 +15,14 @@
 #include <math.h>
 #include <stdlib.h>
 
-enum { usual_runs = 5, usual_tokens = 64, most_profiled = 5, bursts = 3, most_pictures = 1000 };
+enum {
+    usual_runs = 5,
+    usual_tokens = 64,
+    most_profiled = 5,
+    bursts = 3,
+    most_pictures = 1000,
+    most_executables = 2
+};
 
 typedef struct bench {
     ink_model *model;
@@ -33,9 +40,10 @@ typedef struct bench {
 /* Programs to be timed, one after the other. */
 typedef struct subject {
     ink_stage stage;
-    const ink_executable *executable, *second; /* nullable */
-    int64_t steps;                             /* run i gets step i % steps */
-    int burst; /* runs in a row, on backends that need not be waited for after each one */
+    int n_executables;
+    const ink_executable *executables[most_executables];
+    int64_t steps; /* run i gets step i % steps */
+    int burst;     /* runs in a row, on backends that need not be waited for after each one */
 } subject;
 
 static bool wants(const bench *b, ink_bench_part part) {
@@ -113,12 +121,9 @@ static void on_launch(void *user, const ink_launch *launch) {
 static ink_status profile(bench *b, const subject *s, ink_kinds *kinds, int run, double *seconds,
                           ink_error *error) {
     const double begin = ink_clock_seconds();
-    profiled_run p = {b, s, kinds, run, begin};
-    INK_TRY(ink_program_profile(s->executable->program, run % s->steps, &b->r.control,
-                                &(ink_profile){on_launch, &p}, error));
-    if (s->second) {
-        p.begin = ink_clock_seconds();
-        INK_TRY(ink_program_profile(s->second->program, run % s->steps, &b->r.control,
+    for (int i = 0; i < s->n_executables; i++) {
+        profiled_run p = {b, s, kinds, run, ink_clock_seconds()};
+        INK_TRY(ink_program_profile(s->executables[i]->program, run % s->steps, &b->r.control,
                                     &(ink_profile){on_launch, &p}, error));
     }
     *seconds = ink_clock_seconds() - begin;
@@ -128,12 +133,13 @@ static ink_status profile(bench *b, const subject *s, ink_kinds *kinds, int run,
 }
 
 static ink_status time_burst(bench *b, const subject *s, int count, double *seconds, ink_error *error) {
-    double more = 0;
-    INK_TRY(
-        ink_time_runs(s->executable->program, b->fence, 0, count, s->steps, &b->r.control, seconds, error));
-    if (s->second)
-        INK_TRY(ink_time_runs(s->second->program, b->fence, 0, count, s->steps, &b->r.control, &more, error));
-    *seconds += more;
+    *seconds = 0;
+    for (int i = 0; i < s->n_executables; i++) {
+        double own = 0;
+        INK_TRY(ink_time_runs(s->executables[i]->program, b->fence, 0, count, s->steps, &b->r.control, &own,
+                              error));
+        *seconds += own;
+    }
     return INK_OK;
 }
 
@@ -175,9 +181,9 @@ static void sum_up(const bench *b, const subject *s, ink_bench_stage *stage) {
         stage->bytes += stage->kinds[i].bytes;
         stage->roof_seconds += stage->kinds[i].roof_seconds;
     }
-    if (stage->n_kinds > 0) return;
-    sum_graph(b, s->executable->graph, stage);
-    if (s->second) sum_graph(b, s->second->graph, stage);
+    for (int i = 0; i < s->n_executables && stage->n_kinds == 0; i++) {
+        sum_graph(b, s->executables[i]->graph, stage);
+    }
 }
 
 /* Since the stage began. */
@@ -197,8 +203,9 @@ static ink_status measure_with(bench *b, const subject *s, ink_kinds *kinds, dou
     stage->seconds = ink_median(samples, (size_t)n); /* which sorts them */
     stage->fastest = samples[0];
     stage->slowest = samples[n - 1];
-    stage->program_bytes = ink_program_bytes(s->executable->program);
-    if (s->second) stage->program_bytes += ink_program_bytes(s->second->program);
+    for (int i = 0; i < s->n_executables; i++) {
+        stage->program_bytes += ink_program_bytes(s->executables[i]->program);
+    }
     note_memory(b, stage);
     sum_up(b, s, stage);
     return INK_OK;
@@ -238,7 +245,7 @@ static int32_t *make_ids(const bench *b, int64_t n) {
 static ink_status bench_text(bench *b, ink_error *error) {
     const int64_t length = b->o.tokens + INK_TEMPLATE_DROP, tokens[ink_max_prompts] = {length, length};
     ink_executable e = {0};
-    const subject s = {INK_STAGE_TEXT, &e, NULL, 1, 1};
+    const subject s = {INK_STAGE_TEXT, 1, {&e}, 1, 1};
     int32_t *ids = make_ids(b, b->r.passes * length);
     if (!ids) return ink_fail_memory(error, "token ids", (size_t)(b->r.passes * length) * sizeof *ids);
     begin_stage(b, &s);
@@ -284,8 +291,8 @@ static ink_status check_velocities(const bench *b, const ink_denoiser *d, ink_er
 }
 
 static ink_status bench_denoiser(bench *b, ink_denoiser *d, ink_error *error) {
-    const subject prepare = {INK_STAGE_PREPARE, &d->modulate, &d->prepare, 1, 1};
-    const subject step = {INK_STAGE_DENOISE, &d->step, NULL, b->r.request.steps, b->r.request.steps};
+    const subject prepare = {INK_STAGE_PREPARE, 2, {&d->modulate, &d->prepare}, 1, 1};
+    const subject step = {INK_STAGE_DENOISE, 1, {&d->step}, b->r.request.steps, b->r.request.steps};
     const ink_denoiser_options options = {.pictures = 1,
                                           .grid_height = b->r.grid_height,
                                           .grid_width = b->r.grid_width,
@@ -305,7 +312,7 @@ static ink_status bench_denoiser(bench *b, ink_denoiser *d, ink_error *error) {
 }
 
 static ink_status bench_decode(bench *b, ink_decoder *d, ink_error *error) {
-    const subject s = {INK_STAGE_DECODE, &d->executable, NULL, 1, 1};
+    const subject s = {INK_STAGE_DECODE, 1, {&d->executable}, 1, 1};
     begin_stage(b, &s);
     INK_TRY(ink_decoder_init(d, b->model, 1, b->r.grid_height, b->r.grid_width, error));
     const size_t count = (size_t)ink_shape_count(&d->latents->shape);
