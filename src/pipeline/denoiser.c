@@ -11,10 +11,11 @@ static bool is_synchronous(const ink_denoiser *d) {
     return d->model->backend->api->synchronous || ink_observer_waits(d->model->observer, d->model->backend);
 }
 
+/* Into the slot's buffer, which is made if it has none. */
 static ink_status write_column(ink_executable *e, const char *slot, const float *values, int n,
                                ink_error *error) {
-    ink_buffer *buffer;
-    INK_TRY(ink_executable_bind_new(e, slot, &buffer, error));
+    ink_buffer *buffer = ink_executable_buffer(e, slot);
+    if (!buffer) INK_TRY(ink_executable_bind_new(e, slot, &buffer, error));
     return ink_buffer_write(buffer, values, (size_t)n * sizeof *values, error);
 }
 
@@ -41,15 +42,13 @@ static ink_status write_tables(ink_denoiser *d, ink_error *error) {
 
 static ink_status write_guidance(ink_denoiser *d, ink_error *error) {
     if (d->prompts->n < 2) return INK_OK;
-    ink_buffer *buffer = ink_executable_buffer(&d->step, "guidance");
-    if (!buffer) INK_TRY(ink_executable_bind_new(&d->step, "guidance", &buffer, error));
-    const size_t bytes = (size_t)d->options.steps * sizeof(float);
-    float *table = malloc(bytes);
-    if (!table) return ink_fail_memory(error, "the step tables", bytes);
-    for (int i = 0; i < d->options.steps; i++) {
+    const int steps = d->options.steps;
+    float *table = calloc((size_t)steps, sizeof *table);
+    if (!table) return ink_fail_memory(error, "the step tables", (size_t)steps * sizeof *table);
+    for (int i = 0; i < steps; i++) {
         table[i] = (float)d->options.guidance;
     }
-    const ink_status status = ink_buffer_write(buffer, table, bytes, error);
+    const ink_status status = write_column(&d->step, "guidance", table, steps, error);
     free(table);
     return status;
 }
@@ -141,7 +140,7 @@ ink_status ink_denoiser_prepare(ink_denoiser *d, const ink_run_control *control,
         d->modulated = true;
     }
     INK_TRY(ink_observed_run(observer, INK_STAGE_PREPARE, 0, d->prepare.program, 0, control, error));
-    if (!d->model->backend->api->keeps_programs) ink_executable_release(&d->prepare);
+    if (!ink_keeps(d->model)) ink_executable_release(&d->prepare);
     return INK_OK;
 }
 

@@ -23,10 +23,6 @@ void ink_kept_drop(ink_model *model);
 /* Frees what is in it. */
 void ink_kept_fini(ink_kept *kept);
 
-static inline bool ink_keeps(const ink_model *model) {
-    return model->backend->api->keeps_programs;
-}
-
 /* Encodes n prompts; the embeddings are in kept->text.prompts. */
 ink_status ink_kept_encode(ink_kept *kept, ink_model *model, const char *const *texts, int64_t n,
                            const ink_run_control *control, ink_error *error);

@@ -65,4 +65,9 @@ void ink_model_log(const ink_model *model, ink_log_level level, const char *form
  * Fails if a tensor that is needed is missing or has another shape. */
 ink_status ink_model_count(ink_model *model, ink_error *error);
 
+/* Whether programs stay from one picture to the next (kept.h). */
+static inline bool ink_keeps(const ink_model *model) {
+    return model->backend->api->keeps_programs;
+}
+
 #endif
