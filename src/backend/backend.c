@@ -14,9 +14,8 @@ typedef struct backend_entry {
     const char *name;
     /* NULL: a plug-in, which may be missing where the program runs. */
     ink_status (*create)(const ink_backend_options *, ink_backend **, ink_error *);
-    const char
-        *driver; /* of a plug-in: the library without which it need not be looked for, and what it is of */
-    const char *driver_name;
+    /* Of a plug-in: the library without which it need not be looked for, and what that belongs to. */
+    const char *driver, *driver_name;
     bool f32_only;
 } backend_entry;
 
@@ -36,8 +35,7 @@ const char *ink_backend_name(size_t i) {
     return i < n_backends ? backends[i].name : NULL;
 }
 
-/* A plug-in comes with large libraries: where the driver is missing, they are not worth the time to read
- * them. */
+/* A plug-in comes with large libraries, which are not worth reading where the driver is missing. */
 static ink_status open_plugin(const backend_entry *entry, const ink_plugin **plugin, ink_error *error) {
     if (!ink_plugin_driver(entry->driver)) {
         return ink_fail(error, INK_ERROR_UNSUPPORTED, "no device can be used: %s (%s) is missing",

@@ -61,11 +61,15 @@ static void print_row(const char *name, const char *launches, double seconds, do
 /* Less are constants, and no measure of anything. */
 static const double least_loaded = 1e7;
 
-/* Of a device, where it is counted. */
+/* Where it is counted. */
+static void print_device_memory(size_t peak_bytes, size_t device_bytes) {
+    if (peak_bytes > 0)
+        printf("  device memory: %.2f GB at most, with what others take %.2f GB\n", 1e-9 * (double)peak_bytes,
+               1e-9 * (double)device_bytes);
+}
+
 static void print_memory(const ink_bench_stage *s) {
-    if (s->peak_bytes > 0)
-        printf("  device memory: %.2f GB at most, with what others take %.2f GB\n",
-               1e-9 * (double)s->peak_bytes, 1e-9 * (double)s->device_bytes);
+    print_device_memory(s->peak_bytes, s->device_bytes);
     if (s->loaded_bytes >= least_loaded)
         printf("  weights read: %.2f GB in %.2f s, %.2f GB/s\n", 1e-9 * s->loaded_bytes, s->loading_seconds,
                1e-9 * rate(s->loaded_bytes, s->loading_seconds));
@@ -115,9 +119,7 @@ static void print_picture(const ink_bench_result *b) {
         printf("  %-28s %11.3f ms %6.1f%%\n", parts[i].name, 1e3 * parts[i].seconds,
                100 * rate(parts[i].seconds, p->seconds));
     }
-    if (p->peak_bytes > 0)
-        printf("  device memory: %.2f GB at most, with what others take %.2f GB\n",
-               1e-9 * (double)p->peak_bytes, 1e-9 * (double)p->device_bytes);
+    print_device_memory(p->peak_bytes, p->device_bytes);
 }
 
 void cli_bench_print_tables(const cli_bench_report *r) {

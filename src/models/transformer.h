@@ -31,15 +31,19 @@ void ink_transformer_config_cut(ink_transformer_config *config, int64_t layers);
 
 /* Once per picture.
  * reads   "embeds" [prompt_rows, joint_attention_dim]
- * writes  "text_stream" [text_rows, dim], "text_rotary" [text_rows, head_dim/2, 2], "image_rotary"
- * [image_rows, ..] */
+ *
+ * writes  "text_stream" [text_rows, dim], "text_rotary" [text_rows, head_dim/2, 2],
+ *         "image_rotary" [image_rows, ..] */
 void ink_transformer_record_prepare(ink_graph *g, const ink_transformer_config *config, ink_weights *weights,
                                     const ink_layout *layout);
 
 /* Once per schedule: a third of all weights are read for this alone. `steps` is the number of rows of the
- * step tables. reads   "sigmas" [steps] writes  "modulation" [steps, modulation_columns]: for each block
- * image shift, scale, gate, shift, scale, gate, then the same for text; at the end scale and shift of the
- * output norm */
+ * step tables.
+ *
+ * reads   "sigmas" [steps]
+ *
+ * writes  "modulation" [steps, modulation_columns]: for each block image shift, scale, gate, shift, scale,
+ *         gate, then the same for text; at the end scale and shift of the output norm */
 void ink_transformer_record_modulation(ink_graph *g, const ink_transformer_config *config,
                                        ink_weights *weights, int64_t steps);
 
