@@ -101,51 +101,40 @@ static void remember(void *user, ink_log_level level, const char *message) {
     if (level == INK_LOG_WARNING) snprintf(text, INK_MESSAGE_BYTES, "%s", message);
 }
 
-/* A limit of memory is not silently ignored. */
-static void test_max_ram(void **state) {
-    (void)state;
+/* A limit of memory is not silently ignored, and is none below 0. */
+static void check_limit(ink_model_options *options, int64_t *limit, const char *warned, const char *refused) {
     char warning[INK_MESSAGE_BYTES] = "";
-    ink_model_options options;
-    ink_model_options_init(&options);
-    options.path = SMALL_MODEL;
-    options.backend = "cpu";
-    options.log = remember;
-    options.log_user = warning;
+    options->path = SMALL_MODEL;
+    options->backend = "cpu";
+    options->log = remember;
+    options->log_user = warning;
     ink_model *model = NULL;
     ink_error error = {0};
-    if (ink_model_open(&options, &model, &error) != INK_OK) fail_msg("%s", error.message);
+    if (ink_model_open(options, &model, &error) != INK_OK) fail_msg("%s", error.message);
     assert_string_equal(warning, "");
     assert_string_equal(ink_model_precision(model), "f32");
     ink_model_close(model);
-    options.max_ram = INT64_C(8) << 30;
-    if (ink_model_open(&options, &model, &error) != INK_OK) fail_msg("%s", error.message);
-    assert_non_null(strstr(warning, "max ram does nothing here"));
+    *limit = INT64_C(8) << 30;
+    if (ink_model_open(options, &model, &error) != INK_OK) fail_msg("%s", error.message);
+    assert_non_null(strstr(warning, warned));
     ink_model_close(model);
-    options.max_ram = -1;
-    assert_sentence(ink_model_open(&options, &model, &error), INK_ERROR_ARGUMENT, &error,
-                    "-1 bytes of max_ram");
+    *limit = -1;
+    assert_sentence(ink_model_open(options, &model, &error), INK_ERROR_ARGUMENT, &error, refused);
     assert_null(model);
+}
+
+static void test_max_ram(void **state) {
+    (void)state;
+    ink_model_options options;
+    ink_model_options_init(&options);
+    check_limit(&options, &options.max_ram, "max ram does nothing here", "-1 bytes of max_ram");
 }
 
 static void test_max_vram(void **state) {
     (void)state;
-    char warning[INK_MESSAGE_BYTES] = "";
     ink_model_options options;
     ink_model_options_init(&options);
-    options.path = SMALL_MODEL;
-    options.backend = "cpu";
-    options.log = remember;
-    options.log_user = warning;
-    options.max_vram = INT64_C(8) << 30;
-    ink_model *model = NULL;
-    ink_error error = {0};
-    if (ink_model_open(&options, &model, &error) != INK_OK) fail_msg("%s", error.message);
-    assert_non_null(strstr(warning, "max vram does nothing here"));
-    ink_model_close(model);
-    options.max_vram = -1;
-    assert_sentence(ink_model_open(&options, &model, &error), INK_ERROR_ARGUMENT, &error,
-                    "-1 bytes of max_vram");
-    assert_null(model);
+    check_limit(&options, &options.max_vram, "max vram does nothing here", "-1 bytes of max_vram");
 }
 
 /* A program that was compiled against an older header passes a shorter struct; what lies behind it is not

@@ -6,10 +6,9 @@
  * the project's, and passes if there is neither.
  */
 #include "backend/cuda/analysis.h"
-#include "backend/cuda/cuda.h"
 #include "cuda/device_matrix.h"
+#include "cuda/open_model.h"
 #include "image/compare.h"
-#include "pipeline/model.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -53,20 +52,6 @@ static bool find_model(const char *root) {
     return file != NULL;
 }
 
-static ink_model *open_with(const ink_cuda_settings *settings) {
-    ink_model_options options;
-    ink_model_options_init(&options);
-    options.path = model_path;
-    options.backend = "cpu";
-    ink_model *model;
-    ink_error error = {0};
-    if (ink_model_open(&options, &model, &error) != INK_OK) fail_msg("%s", error.message);
-    ink_backend_destroy(model->backend);
-    if (ink_cuda_backend_create_with(settings, &model->backend, &error) != INK_OK)
-        fail_msg("%s", error.message);
-    return model;
-}
-
 /* ---- errors ---- */
 
 static void note(void *user, const ink_check *check) {
@@ -97,10 +82,7 @@ static ink_result *draw(ink_model *model, const char *prompt) {
     ink_request_init(&request);
     request.prompt = prompt;
     request.seed = 1;
-    ink_result *result;
-    ink_error error = {0};
-    if (ink_generate(model, &request, &result, &error) != INK_OK) fail_msg("%s", error.message);
-    return result;
+    return draw_request(model, &request);
 }
 
 /* The mean over the prompts. */
@@ -123,7 +105,7 @@ static double compare_pictures(ink_model *model, ink_result *const *wanted) {
 static void test_variants(void **state) {
     (void)state;
     ink_result *wanted[n_prompts];
-    ink_model *model = open_with(&(ink_cuda_settings){.precision = "f32"});
+    ink_model *model = open_model_with(model_path, false, &(ink_cuda_settings){.precision = "f32"});
     for (int i = 0; i < n_prompts; i++) {
         wanted[i] = draw(model, prompts[i]);
     }
@@ -131,7 +113,7 @@ static void test_variants(void **state) {
     double errors[n_variants], psnrs[n_variants];
     for (int v = 0; v < n_variants; v++) {
         print_message("%s\n", variants[v].name);
-        model = open_with(&variants[v].settings);
+        model = open_model_with(model_path, false, &variants[v].settings);
         errors[v] = block_error(model);
         psnrs[v] = compare_pictures(model, wanted);
         ink_model_close(model);

@@ -3,9 +3,9 @@
  * becomes a launch, and which memory the weights need.
  */
 #include "backend/cuda/analysis.h"
-#include "backend/cuda/cuda.h"
+#include "cuda/open_model.h"
 #include "fake.h"
-#include "pipeline/model.h"
+#include "verify.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,65 +13,26 @@
 
 #include <cmocka.h>
 
-static const char tiny[] = INK_SOURCE_DIR "/tests/golden/tiny-random";
-static const char tiny_golden[] = INK_SOURCE_DIR "/tests/golden/tiny-random/golden.safetensors";
-static const char odd[] = INK_SOURCE_DIR "/tests/golden/tiny-odd";
-static const char odd_golden[] = INK_SOURCE_DIR "/tests/golden/tiny-odd/golden.safetensors";
-
-static ink_model *open_with(const char *path, const ink_cuda_settings *settings) {
-    ink_model_options options;
-    ink_model_options_init(&options);
-    options.path = path;
-    options.backend = "cpu";
-    options.threads = 1;
-    ink_model *model;
-    ink_error error = {0};
-    if (ink_model_open(&options, &model, &error) != INK_OK) fail_msg("%s", error.message);
-    ink_backend_destroy(model->backend);
-    if (ink_cuda_backend_create_with(settings, &model->backend, &error) != INK_OK)
-        fail_msg("%s", error.message);
-    return model;
-}
-
 /* ---- golden tensors ---- */
-
-static void note_failure(void *user, const ink_check *check) {
-    (void)user;
-    if (!check->passed)
-        print_message("%s: %g, at most %g\n", check->name, check->relative_l2, check->tolerance);
-}
-
-static size_t verify(const char *path, const char *golden, double tolerance, bool quiet,
-                     const ink_cuda_settings *settings) {
-    ink_model *model = open_with(path, settings);
-    size_t checked = 0, failed = 0;
-    ink_error error = {0};
-    if (ink_verify(model, golden, tolerance, quiet ? NULL : note_failure, NULL, &checked, &failed, &error) !=
-        INK_OK)
-        fail_msg("%s", error.message);
-    ink_model_close(model);
-    assert_true(checked >= 60);
-    assert_int_equal(fake_leaks(), 0);
-    return failed;
-}
 
 static void test_golden(void **state) {
     (void)state;
     const ink_cuda_settings all = {.precision = "fp8", .fp8_groups = INK_CUDA_FP8_ALL};
-    assert_int_equal(verify(tiny, tiny_golden, 8e-2, false, &(ink_cuda_settings){.precision = "fp8"}), 0);
-    assert_int_equal(verify(odd, odd_golden, 8e-2, false, &all), 0);
+    assert_int_equal(fake_verify(TINY, TINY_GOLDEN, 8e-2, false, &(ink_cuda_settings){.precision = "fp8"}),
+                     0);
+    assert_int_equal(fake_verify(ODD, ODD_GOLDEN, 8e-2, false, &all), 0);
 }
 
 static void test_golden_separate(void **state) {
     (void)state;
     const ink_cuda_settings settings = {.precision = "fp8", .fp8_groups = INK_CUDA_FP8_ALL, .separate = true};
-    assert_int_equal(verify(tiny, tiny_golden, 8e-2, false, &settings), 0);
+    assert_int_equal(fake_verify(TINY, TINY_GOLDEN, 8e-2, false, &settings), 0);
 }
 
 /* The check itself: bf16 is within this. */
 static void test_golden_notices(void **state) {
     (void)state;
-    assert_true(verify(tiny, tiny_golden, 1e-2, true, &(ink_cuda_settings){.precision = "fp8"}) >= 5);
+    assert_true(fake_verify(TINY, TINY_GOLDEN, 1e-2, true, &(ink_cuda_settings){.precision = "fp8"}) >= 5);
 }
 
 /* ---- launches of a step ---- */
@@ -104,7 +65,7 @@ enum { blocks = 3, text_tokens = 4, side = 4, steps = 2 };
 /* A step of the tiny transformer, which has three blocks; the slots hold zeros. */
 static kinds profile_step(unsigned groups, size_t *bytes) {
     const ink_cuda_settings settings = {.precision = groups ? "fp8" : "bf16", .fp8_groups = groups};
-    ink_model *model = open_with(tiny, &settings);
+    ink_model *model = open_model_with(TINY, false, &settings);
     ink_layout layout;
     const int64_t tokens[1] = {text_tokens};
     assert_int_equal(ink_layout_init(&layout, 1, 1, tokens, side, side, NULL), INK_OK);

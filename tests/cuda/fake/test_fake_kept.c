@@ -2,9 +2,9 @@
  * What the CUDA backend keeps from one picture to the next, on the stand-in for a device: pictures are those
  * of a fresh model, and what is the same is not loaded again.
  */
-#include "backend/cuda/cuda.h"
+#include "cuda/open_model.h"
 #include "fake.h"
-#include "pipeline/model.h"
+#include "verify.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,22 +12,8 @@
 
 #include <cmocka.h>
 
-static const char tiny[] = INK_SOURCE_DIR "/tests/golden/tiny-random";
-
 static ink_model *open_model(void) {
-    ink_model_options options;
-    ink_model_options_init(&options);
-    options.path = tiny;
-    options.backend = "cpu";
-    options.threads = 1;
-    ink_model *model;
-    ink_error error = {0};
-    if (ink_model_open(&options, &model, &error) != INK_OK) fail_msg("%s", error.message);
-    ink_backend_destroy(model->backend);
-    const ink_cuda_settings settings = {.precision = "f32", .threads = 1};
-    if (ink_cuda_backend_create_with(&settings, &model->backend, &error) != INK_OK)
-        fail_msg("%s", error.message);
-    return model;
+    return open_model_with(TINY, false, &(ink_cuda_settings){.precision = "f32", .threads = 1});
 }
 
 static ink_request request_of(const char *prompt, int width, int height) {
@@ -40,13 +26,6 @@ static ink_request request_of(const char *prompt, int width, int height) {
     request.steps = 2;
     request.guidance = 1;
     return request;
-}
-
-static ink_result *draw(ink_model *model, const ink_request *request) {
-    ink_result *result;
-    ink_error error = {0};
-    if (ink_generate(model, request, &result, &error) != INK_OK) fail_msg("%s", error.message);
-    return result;
 }
 
 /* Bytes of weights that were loaded since the last question. */
@@ -81,7 +60,7 @@ static void test_pictures_are_the_same(void **state) {
     ink_model *kept = open_model();
     for (size_t i = 0; i < n; i++) {
         ink_model *fresh = open_model();
-        ink_result *a = draw(kept, &requests[i]), *b = draw(fresh, &requests[i]);
+        ink_result *a = draw_request(kept, &requests[i]), *b = draw_request(fresh, &requests[i]);
         expect_same(a, b);
         ink_result_free(a);
         ink_result_free(b);
@@ -100,7 +79,7 @@ static void test_nothing_is_loaded_again(void **state) {
     (void)state;
     ink_model *model = open_model();
     ink_request request = request_of("a cat", 16, 16);
-    ink_result *first = draw(model, &request);
+    ink_result *first = draw_request(model, &request);
     const double all = loaded(model);
     assert_true(all > 1e6);
     for (int stopped = 0; stopped < 12; stopped += 3) { /* also after one that was stopped */
@@ -112,17 +91,17 @@ static void test_nothing_is_loaded_again(void **state) {
         if (status == INK_OK) ink_result_free(result);
         assert_true(status == INK_OK || status == INK_ERROR_CANCELLED);
         request.should_cancel = NULL;
-        result = draw(model, &request);
+        result = draw_request(model, &request);
         expect_same(result, first);
         ink_result_free(result);
         assert_true(loaded(model) == 0);
     }
     /* Another size reads what the schedule needs, and constants; another prompt only constants. */
     request.width = 32;
-    ink_result_free(draw(model, &request));
+    ink_result_free(draw_request(model, &request));
     const double size = loaded(model);
     request.prompt = "a cat and a dog";
-    ink_result_free(draw(model, &request));
+    ink_result_free(draw_request(model, &request));
     const double prompt = loaded(model);
     print_message("%.0f bytes, of another size %.0f, of another prompt %.0f\n", all, size, prompt);
     assert_true(size < all / 3 && prompt < all / 50);

@@ -2,9 +2,9 @@
  * The memory of the CUDA backend, on the stand-in for a device: weights that come and go give the same
  * pictures, limits are kept, and whatever cannot be allocated is a sentence.
  */
-#include "backend/cuda/cuda.h"
+#include "cuda/open_model.h"
 #include "fake.h"
-#include "pipeline/model.h"
+#include "verify.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,26 +12,7 @@
 
 #include <cmocka.h>
 
-static const char tiny[] = INK_SOURCE_DIR "/tests/golden/tiny-random";
-
 enum { side = 16, picture_bytes = side * side * 3 };
-
-static ink_model *open_with(const ink_cuda_settings *settings, ink_error *error) {
-    ink_model_options options;
-    ink_model_options_init(&options);
-    options.path = tiny;
-    options.backend = "cpu";
-    options.threads = 1;
-    ink_model *model;
-    if (ink_model_open(&options, &model, error) != INK_OK) fail_msg("%s", error->message);
-    ink_backend_destroy(model->backend);
-    if (ink_cuda_backend_create_with(settings, &model->backend, error) != INK_OK) {
-        model->backend = NULL;
-        ink_model_close(model);
-        return NULL;
-    }
-    return model;
-}
 
 static ink_status draw(ink_model *model, const char *prompt, int size, uint8_t *pixels, ink_error *error) {
     ink_request request;
@@ -51,7 +32,8 @@ static ink_status draw(ink_model *model, const char *prompt, int size, uint8_t *
 /* With everything on the device; returns how much of it was used. */
 static size_t expected(const char *precision, uint8_t *pixels) {
     ink_error error = {0};
-    ink_model *model = open_with(&(ink_cuda_settings){.precision = precision, .threads = 1}, &error);
+    ink_model *model =
+        try_open_model(TINY, false, &(ink_cuda_settings){.precision = precision, .threads = 1}, &error);
     assert_non_null(model);
     if (draw(model, "a cat", side, pixels, &error) != INK_OK) fail_msg("%s", error.message);
     ink_backend_memory memory;
@@ -72,7 +54,7 @@ static ink_status draw_below(const char *precision, size_t limit, const uint8_t 
     ink_error error = {0};
     uint8_t pixels[picture_bytes];
     const ink_cuda_settings settings = limited(precision, limit);
-    ink_model *model = open_with(&settings, &error);
+    ink_model *model = try_open_model(TINY, false, &settings, &error);
     assert_non_null(model);
     ink_status status = INK_OK;
     for (int round = 0; round < 2 && status == INK_OK; round++) {
@@ -128,7 +110,7 @@ static void fail_each(const ink_cuda_settings *settings, int stride, const uint8
         ink_error error = {0};
         uint8_t pixels[picture_bytes];
         fake_fail_allocation(n);
-        ink_model *model = open_with(settings, &error);
+        ink_model *model = try_open_model(TINY, false, settings, &error);
         ink_status status = model ? draw(model, "a cat", side, pixels, &error) : error.status;
         const bool came = fake_allocation_failed();
         fake_fail_allocation(-2);
@@ -166,7 +148,8 @@ static void test_failing_allocations(void **state) {
 static void test_advice(void **state) {
     (void)state;
     ink_error error = {0};
-    ink_model *model = open_with(&(ink_cuda_settings){.precision = "f32", .threads = 1}, &error);
+    ink_model *model =
+        try_open_model(TINY, false, &(ink_cuda_settings){.precision = "f32", .threads = 1}, &error);
     fake_limit_memory((size_t)3 << 30);
     ink_status status = INK_OK;
     assert_non_null(model);
