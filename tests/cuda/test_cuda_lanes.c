@@ -3,9 +3,9 @@
  * device takes for a block when it is tried, and what the chosen one takes once the device is warm, which
  * slows it.
  */
-#include "backend/cuda/cuda.h"
 #include "backend/cuda/program.h"
 #include "base/clock.h"
+#include "cuda/step_program.h"
 #include "models/transformer.h"
 
 #include <math.h>
@@ -54,17 +54,13 @@ static void close_model(model *m) {
 }
 
 /* Numbers in [-0.5, 0.5); the modulation is small, so that sums do not grow. */
-static void fill(ink_buffer *buffer, const ink_value_info *info, uint32_t seed) {
-    const size_t n = (size_t)ink_shape_count(&info->shape);
-    const float scale = strcmp(info->name, "modulation") == 0 ? 0.1f : 1;
-    float *values = malloc(n * sizeof *values);
-    assert_non_null(values);
+static void fill(float *values, size_t n, const char *name, size_t slot) {
+    uint32_t seed = (uint32_t)slot + 1;
+    const float scale = strcmp(name, "modulation") == 0 ? 0.1f : 1;
     for (size_t i = 0; i < n; i++) {
         seed = seed * 1664525u + 1013904223u;
         values[i] = scale * ((float)(seed >> 8) / 16777216 - 0.5f);
     }
-    assert_int_equal(ink_buffer_write(buffer, values, n * sizeof *values, NULL), INK_OK);
-    free(values);
 }
 
 static void print_trials(const ink_cuda_program *p) {
@@ -107,38 +103,13 @@ static void print_sustained(ink_program *program, ink_buffer *latents, size_t co
 
 /* The latents after some runs, which the caller frees. */
 static float *run_steps(const model *m, const ink_cuda_settings *settings, bool sustained, size_t *count) {
-    ink_backend *backend;
-    ink_program *program;
-    ink_error error = {0};
-    if (ink_cuda_backend_create_with(settings, &backend, &error) != INK_OK) fail_msg("%s", error.message);
-    if (ink_compile(backend, m->graph, &program, &error) != INK_OK) fail_msg("%s", error.message);
-    ink_buffer *buffers[16], *latents = NULL;
-    size_t n = 0;
-    ink_value slot;
-    for (; (slot = ink_graph_slot(m->graph, n)).id; n++) {
-        const ink_value_info *info = ink_graph_value(m->graph, slot.id);
-        assert_int_equal(ink_buffer_create(backend, info->dtype, &info->shape, &buffers[n], NULL), INK_OK);
-        assert_int_equal(ink_program_bind(program, info->name, buffers[n], NULL), INK_OK);
-        fill(buffers[n], info, (uint32_t)n + 1);
-        if (strcmp(info->name, "latents") != 0) continue;
-        latents = buffers[n];
-        *count = (size_t)ink_shape_count(&info->shape);
-    }
-    for (int run = 0; run < runs; run++) { /* the first launch by launch, the others replayed */
-        if (ink_program_run(program, run % steps, NULL, &error) != INK_OK) fail_msg("%s", error.message);
-    }
-    assert_non_null(latents);
-    float *result = malloc(*count * sizeof *result);
-    assert_non_null(result);
-    if (ink_buffer_read(latents, result, *count * sizeof *result, &error) != INK_OK)
-        fail_msg("%s", error.message);
-    print_trials((const ink_cuda_program *)program);
-    if (sustained) print_sustained(program, latents, *count);
-    ink_program_destroy(program);
-    for (size_t i = 0; i < n; i++) {
-        ink_buffer_destroy(buffers[i]);
-    }
-    ink_backend_destroy(backend);
+    step_program p;
+    step_program_open(&p, m->graph, settings, fill);
+    float *result = step_program_run(&p, runs, steps);
+    *count = p.n_latents;
+    print_trials((const ink_cuda_program *)p.program);
+    if (sustained) print_sustained(p.program, p.latents, *count);
+    step_program_close(&p);
     return result;
 }
 

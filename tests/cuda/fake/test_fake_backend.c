@@ -2,7 +2,7 @@
  * What the CUDA backend promises as a backend, on the stand-in for a device: runs are replayed, weights are
  * shared and freed, failures are sentences, nothing is left behind; and what becomes one launch.
  */
-#include "backend/cuda/cuda.h"
+#include "cuda/step_program.h"
 #include "fake.h"
 #include "models/transformer.h"
 
@@ -225,30 +225,20 @@ static void test_blocks_are_fused(void **state) {
                                      .axes = {4, 6, 6},
                                      .dim = 32,
                                      .modulation_columns = (blocks * 12 + 2) * 32};
-    ink_backend *backend = new_backend("bf16");
     ink_weights *weights;
     ink_layout layout;
     const int64_t tokens[2] = {5, 3};
     ink_graph *graph;
-    ink_program *program;
+    step_program p;
     assert_int_equal(ink_weights_create_synthetic(&weights, NULL), INK_OK);
     assert_int_equal(ink_layout_init(&layout, 1, 2, tokens, 4, 4, NULL), INK_OK);
     assert_int_equal(ink_graph_create(&graph, NULL), INK_OK);
     ink_transformer_record_step(graph, &config, weights, &layout, steps);
-    ink_error error = {0};
-    if (ink_compile(backend, graph, &program, &error) != INK_OK) fail_msg("%s", error.message);
-    ink_buffer *buffers[16];
-    size_t n = 0;
-    ink_value slot;
-    for (; (slot = ink_graph_slot(graph, n)).id; n++) {
-        const ink_value_info *info = ink_graph_value(graph, slot.id);
-        assert_int_equal(ink_buffer_create(backend, info->dtype, &info->shape, &buffers[n], NULL), INK_OK);
-        assert_int_equal(ink_program_bind(program, info->name, buffers[n], NULL), INK_OK);
-    }
+    step_program_open(&p, graph, &(ink_cuda_settings){.precision = "bf16", .threads = 2}, NULL);
     kinds k = {0};
     const ink_profile profile = {count, &k};
-    assert_int_equal(ink_program_profile(program, 1, NULL, &profile, NULL), INK_OK);
-    assert_int_equal(ink_program_finished(program), 1);
+    assert_int_equal(ink_program_profile(p.program, 1, NULL, &profile, NULL), INK_OK);
+    assert_int_equal(ink_program_finished(p.program), 1);
     assert_int_equal(k.attention, blocks);
     assert_int_equal(k.rotary, 2 * blocks);
     /* q, k, v together; out, up, down; not for the text after the last block; img_in and proj_out */
@@ -259,14 +249,11 @@ static void test_blocks_are_fused(void **state) {
     assert_int_equal(k.norm, 2 + 1);
     assert_int_equal(k.store, 1); /* previous; latents are stepped in place */
     print_message("%d launches, %d of other kinds\n", k.all, k.other);
-    ink_program_destroy(program);
-    for (size_t i = 0; i < n; i++) {
-        ink_buffer_destroy(buffers[i]);
-    }
+    step_program_close(&p);
     ink_graph_destroy(graph);
     ink_layout_fini(&layout);
     ink_weights_close(weights);
-    end_backend(backend);
+    assert_int_equal(fake_leaks(), 0);
 }
 
 int main(void) {

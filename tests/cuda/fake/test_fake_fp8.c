@@ -4,6 +4,7 @@
  */
 #include "backend/cuda/analysis.h"
 #include "cuda/open_model.h"
+#include "cuda/step_program.h"
 #include "fake.h"
 #include "verify.h"
 
@@ -70,27 +71,16 @@ static kinds profile_step(unsigned groups, size_t *bytes) {
     const int64_t tokens[1] = {text_tokens};
     assert_int_equal(ink_layout_init(&layout, 1, 1, tokens, side, side, NULL), INK_OK);
     ink_graph *graph;
-    ink_program *program;
-    ink_buffer *buffers[16] = {0};
+    step_program p;
     assert_int_equal(ink_graph_create(&graph, NULL), INK_OK);
     ink_transformer_record_step(graph, &model->transformer, ink_model_transformer_weights(model), &layout,
                                 steps);
-    assert_int_equal(ink_compile(model->backend, graph, &program, NULL), INK_OK);
-    ink_value slot;
-    for (size_t i = 0; (slot = ink_graph_slot(graph, i)).id; i++) {
-        const ink_value_info *info = ink_graph_value(graph, slot.id);
-        assert_int_equal(ink_buffer_create(model->backend, info->dtype, &info->shape, &buffers[i], NULL),
-                         INK_OK);
-        assert_int_equal(ink_program_bind(program, info->name, buffers[i], NULL), INK_OK);
-    }
+    step_program_open(&p, graph, &settings, NULL);
     kinds k = {0};
     const ink_profile profile = {count_launch, &k};
-    assert_int_equal(ink_program_profile(program, 0, NULL, &profile, NULL), INK_OK);
-    *bytes = ink_program_bytes(program);
-    ink_program_destroy(program);
-    for (int i = 0; i < 16; i++) {
-        ink_buffer_destroy(buffers[i]);
-    }
+    assert_int_equal(ink_program_profile(p.program, 0, NULL, &profile, NULL), INK_OK);
+    *bytes = ink_program_bytes(p.program);
+    step_program_close(&p);
     ink_graph_destroy(graph);
     ink_layout_fini(&layout);
     ink_model_close(model);

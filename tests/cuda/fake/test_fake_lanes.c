@@ -2,8 +2,8 @@
  * What runs beside something else: that everything that touches the same bytes is in order, that lanes meet
  * seldom, and that the result is the same however far apart they run.
  */
-#include "backend/cuda/cuda.h"
 #include "backend/cuda/lanes.h"
+#include "cuda/step_program.h"
 #include "fake.h"
 #include "models/transformer.h"
 
@@ -197,46 +197,20 @@ static void test_lanes_meet_seldom(void **state) {
 
 /* ---- the same result ---- */
 
+static void fill(float *values, size_t n, const char *name, size_t slot) {
+    (void)name;
+    for (size_t i = 0; i < n; i++) {
+        values[i] = (float)((i * 2654435761u + slot * 97) % 1000) / 1000 - 0.4f;
+    }
+}
+
 /* The latents after some runs. */
 static float *run_steps(const model *m, const ink_cuda_settings *settings, size_t *count) {
-    ink_backend *backend;
-    ink_program *program;
-    ink_error error = {0};
-    if (ink_cuda_backend_create_with(settings, &backend, &error) != INK_OK) fail_msg("%s", error.message);
-    if (ink_compile(backend, m->graph, &program, &error) != INK_OK) fail_msg("%s", error.message);
-    ink_buffer *buffers[16], *latents = NULL;
-    size_t n = 0;
-    ink_value slot;
-    for (; (slot = ink_graph_slot(m->graph, n)).id; n++) {
-        const ink_value_info *info = ink_graph_value(m->graph, slot.id);
-        const size_t elements = (size_t)ink_shape_count(&info->shape);
-        assert_int_equal(info->dtype, INK_F32);
-        assert_int_equal(ink_buffer_create(backend, info->dtype, &info->shape, &buffers[n], NULL), INK_OK);
-        assert_int_equal(ink_program_bind(program, info->name, buffers[n], NULL), INK_OK);
-        float *values = malloc(elements * sizeof *values);
-        assert_non_null(values);
-        for (size_t i = 0; i < elements; i++) {
-            values[i] = (float)((i * 2654435761u + n * 97) % 1000) / 1000 - 0.4f;
-        }
-        assert_int_equal(ink_buffer_write(buffers[n], values, elements * sizeof *values, NULL), INK_OK);
-        free(values);
-        if (strcmp(info->name, "latents") == 0) {
-            latents = buffers[n];
-            *count = elements;
-        }
-    }
-    for (int run = 0; run < 3; run++) {
-        if (ink_program_run(program, run % steps, NULL, &error) != INK_OK) fail_msg("%s", error.message);
-    }
-    assert_non_null(latents);
-    float *result = malloc(*count * sizeof *result);
-    assert_non_null(result);
-    assert_int_equal(ink_buffer_read(latents, result, *count * sizeof *result, NULL), INK_OK);
-    ink_program_destroy(program);
-    for (size_t i = 0; i < n; i++) {
-        ink_buffer_destroy(buffers[i]);
-    }
-    ink_backend_destroy(backend);
+    step_program p;
+    step_program_open(&p, m->graph, settings, fill);
+    float *result = step_program_run(&p, 3, steps);
+    *count = p.n_latents;
+    step_program_close(&p);
     assert_int_equal(fake_leaks(), 0);
     return result;
 }
@@ -280,29 +254,14 @@ static void test_tracks_are_told(void **state) {
     (void)state;
     const ink_transformer_config config = config_of(blocks, 2, 16);
     model m;
-    ink_backend *backend;
-    ink_program *program;
-    ink_buffer *buffers[16];
-    size_t n = 0;
+    step_program p;
     open_model(&m, &config, 5, 16);
-    assert_int_equal(ink_cuda_backend_create_with(&(ink_cuda_settings){.side_processors = 8}, &backend, NULL),
-                     INK_OK);
-    assert_int_equal(ink_compile(backend, m.graph, &program, NULL), INK_OK);
-    ink_value slot;
-    for (; (slot = ink_graph_slot(m.graph, n)).id; n++) {
-        const ink_value_info *info = ink_graph_value(m.graph, slot.id);
-        assert_int_equal(ink_buffer_create(backend, info->dtype, &info->shape, &buffers[n], NULL), INK_OK);
-        assert_int_equal(ink_program_bind(program, info->name, buffers[n], NULL), INK_OK);
-    }
+    step_program_open(&p, m.graph, &(ink_cuda_settings){.side_processors = 8}, NULL);
     int launches[2] = {0};
     const ink_profile profile = {count_tracks, launches};
-    assert_int_equal(ink_program_profile(program, 0, NULL, &profile, NULL), INK_OK);
+    assert_int_equal(ink_program_profile(p.program, 0, NULL, &profile, NULL), INK_OK);
     assert_true(launches[1] >= 7 * blocks - 6 && launches[0] >= 8 * blocks);
-    ink_program_destroy(program);
-    for (size_t i = 0; i < n; i++) {
-        ink_buffer_destroy(buffers[i]);
-    }
-    ink_backend_destroy(backend);
+    step_program_close(&p);
     assert_int_equal(fake_leaks(), 0);
     close_model(&m);
 }
