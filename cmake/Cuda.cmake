@@ -160,7 +160,8 @@ function(ink_add_fake_cuda_tests)
   list(FILTER helpers EXCLUDE REGEX "/test_[^/]*$")
   add_library(ink_fake_cuda STATIC ${helpers} ${PROJECT_SOURCE_DIR}/tests/cuda/open_model.c
     ${PROJECT_SOURCE_DIR}/tests/cuda/step_program.c)
-  foreach(name analysis backend execute fuse joint lanes link lower lower_joint memory profile program quantise run settle split stream upload weights)
+  foreach(name analysis backend execute fuse joint link lower lower_joint memory profile program quantise run settle stream unite united
+      upload weights)
     target_sources(ink_fake_cuda PRIVATE ${backend}/${name}.c)
   endforeach()
   target_include_directories(ink_fake_cuda BEFORE PUBLIC ${fake})

@@ -160,7 +160,8 @@ static ink_value head_projection(ink_graph *g, const step_context *s, int64_t bl
                                 INK_ROTARY_ADJACENT);
 }
 
-/* out[stream] = attention of the modulated streams, before the output projection. */
+/* out[stream] = attention of the modulated streams, before the output projection. What the two streams have
+ * alike is recorded side by side, so that a backend can do both in one go. */
 static void joint_attention(ink_graph *g, const step_context *s, int64_t block, const ink_value *x,
                             ink_value *out) {
     static const char *const q_names[2] = {"attn.add_q_proj", "attn.to_q"};
@@ -169,43 +170,50 @@ static void joint_attention(ink_graph *g, const step_context *s, int64_t block, 
     static const char *const q_norms[2] = {"norm_added_q", "norm_q"};
     static const char *const k_norms[2] = {"norm_added_k", "norm_k"};
     const ink_transformer_config *c = s->config;
-    ink_attention_stream qkv[2];
+    ink_value normed[2];
     for (int i = 0; i < 2; i++) {
         const int64_t column = modulation_column(c, block, i);
-        const ink_value normed =
-            ink_layer_norm_modulate(g, x[i], s->modulation, column, column + c->dim, norm_eps, NULL);
-        qkv[i].q = head_projection(g, s, block, i, normed, q_names[i], q_norms[i]);
-        qkv[i].k = head_projection(g, s, block, i, normed, k_names[i], k_norms[i]);
-        qkv[i].v = block_linear(g, s->weights, block, v_names[i], normed, c->dim, INK_ACT_NONE);
+        normed[i] = ink_layer_norm_modulate(g, x[i], s->modulation, column, column + c->dim, norm_eps, NULL);
+    }
+    ink_attention_stream qkv[2];
+    for (int i = 0; i < 2; i++) {
+        qkv[i].q = head_projection(g, s, block, i, normed[i], q_names[i], q_norms[i]);
+        qkv[i].k = head_projection(g, s, block, i, normed[i], k_names[i], k_norms[i]);
+        qkv[i].v = block_linear(g, s->weights, block, v_names[i], normed[i], c->dim, INK_ACT_NONE);
     }
     ink_attention(g, 2, qkv, s->layout->segments, s->layout->n_segments,
                   &(ink_attention_options){.heads = c->num_heads, .kv_heads = c->num_heads}, out);
 }
 
-/* The rest of a block for one stream: output projection, gate, MLP, gate. */
-static ink_value finish_stream(ink_graph *g, const step_context *s, int64_t block, int stream, ink_value x,
-                               ink_value attended) {
+/* The rest of a block, for the streams from `first` on: output projection, gate, MLP, gate. */
+static void finish_streams(ink_graph *g, const step_context *s, int64_t block, int first, ink_value *x,
+                           const ink_value *attended) {
     static const char *const out_names[2] = {"attn.to_add_out", "attn.to_out.0"};
     static const char *const up_names[2] = {"txt_mlp.net.0.proj", "img_mlp.net.0.proj"};
     static const char *const down_names[2] = {"txt_mlp.net.2", "img_mlp.net.2"};
     const ink_transformer_config *c = s->config;
-    const int64_t column = modulation_column(c, block, stream);
-    const char *name = stream_names[stream];
-
-    const ink_value projected =
-        block_linear(g, s->weights, block, out_names[stream], attended, c->dim, INK_ACT_NONE);
-    ink_tap(g, projected, "transformer_blocks.%" PRId64 ".attn.%s", block, name);
-    x = ink_gated_add(g, x, s->modulation, column + 2 * c->dim, projected, NULL);
-
-    const ink_value normed = ink_layer_norm_modulate(g, x, s->modulation, column + 3 * c->dim,
-                                                     column + 4 * c->dim, norm_eps, NULL);
-    const ink_value up =
-        block_linear(g, s->weights, block, up_names[stream], normed, mlp_ratio * c->dim, INK_ACT_GELU_TANH);
-    const ink_value down = block_linear(g, s->weights, block, down_names[stream], up, c->dim, INK_ACT_NONE);
-    ink_tap(g, down, "transformer_blocks.%" PRId64 ".%s_mlp", block, name);
-    x = ink_gated_add(g, x, s->modulation, column + 5 * c->dim, down, NULL);
-    ink_tap(g, x, "transformer_blocks.%" PRId64 ".%s", block, name);
-    return x;
+    ink_value y[2];
+    for (int i = first; i < 2; i++) {
+        y[i] = block_linear(g, s->weights, block, out_names[i], attended[i], c->dim, INK_ACT_NONE);
+        ink_tap(g, y[i], "transformer_blocks.%" PRId64 ".attn.%s", block, stream_names[i]);
+    }
+    for (int i = first; i < 2; i++) {
+        const int64_t column = modulation_column(c, block, i);
+        x[i] = ink_gated_add(g, x[i], s->modulation, column + 2 * c->dim, y[i], NULL);
+        y[i] = ink_layer_norm_modulate(g, x[i], s->modulation, column + 3 * c->dim, column + 4 * c->dim,
+                                       norm_eps, NULL);
+    }
+    for (int i = first; i < 2; i++) {
+        y[i] = block_linear(g, s->weights, block, up_names[i], y[i], mlp_ratio * c->dim, INK_ACT_GELU_TANH);
+    }
+    for (int i = first; i < 2; i++) {
+        y[i] = block_linear(g, s->weights, block, down_names[i], y[i], c->dim, INK_ACT_NONE);
+        ink_tap(g, y[i], "transformer_blocks.%" PRId64 ".%s_mlp", block, stream_names[i]);
+    }
+    for (int i = first; i < 2; i++) {
+        x[i] = ink_gated_add(g, x[i], s->modulation, modulation_column(c, block, i) + 5 * c->dim, y[i], NULL);
+        ink_tap(g, x[i], "transformer_blocks.%" PRId64 ".%s", block, stream_names[i]);
+    }
 }
 
 /* [image_rows, in_channels] velocity of all passes. */
@@ -220,10 +228,9 @@ static ink_value record_velocity(ink_graph *g, const step_context *s, ink_value 
     for (int64_t b = 0; b < c->num_layers; b++) {
         ink_value attended[2];
         joint_attention(g, s, b, x, attended);
-        x[1] = finish_stream(g, s, b, 1, x[1], attended[1]);
         /* Nobody reads the text stream after the last block. */
-        if (b + 1 < c->num_layers || ink_graph_has_taps(g))
-            x[0] = finish_stream(g, s, b, 0, x[0], attended[0]);
+        const bool text = b + 1 < c->num_layers || ink_graph_has_taps(g);
+        finish_streams(g, s, b, text ? 0 : 1, x, attended);
     }
     const int64_t column = c->num_layers * 2 * vectors_per_stream * c->dim;
     const ink_value normed =

@@ -285,7 +285,7 @@ static void multiply(ink_cuda_linears *linears, product *p) {
     cudaStream_t stream;
     check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
     if (ink_cuda_linear_find(linears, &problem, stream, &linear, &error) != INK_OK ||
-        ink_cuda_linear_run(linears, linear, &problem, 0, stream, &error) != INK_OK)
+        ink_cuda_linear_run(linears, linear, &problem, stream, &error) != INK_OK)
         fail_msg("INK_KERNEL_SEED=%" PRIu64 ": %s", seed_now, error.message);
     check(cudaStreamSynchronize(stream));
     expect_error(p, ink_cuda_linear_is_plain(linear) ? "refused by the library" : "library",

@@ -23,7 +23,7 @@ typedef struct ink_cuda_rules {
     ink_dtype activation, residual; /* INK_BF16 or INK_F32 */
     bool separate;                  /* fuse nothing */
     unsigned fp8;                   /* groups of layers; only with activations of bf16 */
-    bool one_lane;                  /* nothing runs beside anything else */
+    bool apart;                     /* attention wants the rows of its streams where they are */
 } ink_cuda_rules;
 
 /* How an operation reads an input. */

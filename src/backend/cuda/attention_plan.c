@@ -8,12 +8,12 @@
 #include <string.h>
 
 static const ink_cuda_attention_kind kinds[] = {
-    {"cudnn", INK_CUDA_ATTENTION_ADJACENT, ink_cuda_attention_cudnn_can, ink_cuda_attention_cudnn_worth,
-     ink_cuda_attention_cudnn_create, ink_cuda_attention_cudnn_run, ink_cuda_attention_cudnn_bytes,
-     ink_cuda_attention_cudnn_destroy},
     {"hopper", INK_CUDA_ATTENTION_ANYWHERE, ink_cuda_attention_hopper_can, ink_cuda_attention_hopper_worth,
      ink_cuda_attention_hopper_create, ink_cuda_attention_hopper_run, ink_cuda_attention_hopper_bytes,
      ink_cuda_attention_hopper_destroy},
+    {"cudnn", INK_CUDA_ATTENTION_ADJACENT, ink_cuda_attention_cudnn_can, ink_cuda_attention_cudnn_worth,
+     ink_cuda_attention_cudnn_create, ink_cuda_attention_cudnn_run, ink_cuda_attention_cudnn_bytes,
+     ink_cuda_attention_cudnn_destroy},
     {"mma", INK_CUDA_ATTENTION_ANYWHERE, ink_cuda_attention_mma_can, ink_cuda_attention_mma_worth,
      ink_cuda_attention_mma_create, ink_cuda_attention_mma_run, ink_cuda_attention_mma_bytes,
      ink_cuda_attention_mma_destroy},

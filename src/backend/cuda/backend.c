@@ -4,6 +4,7 @@
 #include "backend/cuda/analysis.h"
 #include "backend/cuda/context.h"
 #include "backend/cuda/settle.h"
+#include "backend/cuda/united.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -115,11 +116,9 @@ bool ink_cuda_usable(char *text, size_t size) {
 static void backend_destroy(ink_backend *backend) {
     ink_cuda_context *context = context_of(backend);
     if (context->stream) (void)cudaStreamSynchronize(context->stream);
+    ink_cuda_united_destroy(context->united);
     ink_cuda_linears_destroy(context->linears);
     ink_cuda_weights_destroy(context->weights);
-    for (int i = 0; i < 2; i++) {
-        if (context->sides[i]) (void)cudaStreamDestroy(context->sides[i]);
-    }
     if (context->stream) (void)cudaStreamDestroy(context->stream);
     free(context);
 }
@@ -190,17 +189,19 @@ static ink_status choose_precision(ink_cuda_context *context, const char *precis
     return INK_OK;
 }
 
-/* Smaller numbers come first. */
-static ink_status create_streams(ink_cuda_context *context, ink_error *error) {
-    const unsigned flags = cudaStreamNonBlocking;
-    int least = 0, greatest = 0;
-    cudaError_t code = cudaDeviceGetAttribute(&context->processors, cudaDevAttrMultiProcessorCount, 0);
-    if (code == cudaSuccess) code = cudaDeviceGetStreamPriorityRange(&least, &greatest);
-    if (code == cudaSuccess)
-        code = cudaStreamCreateWithPriority(&context->stream, flags, (least + greatest) / 2);
-    if (code == cudaSuccess) code = cudaStreamCreateWithPriority(&context->sides[0], flags, greatest);
-    if (code == cudaSuccess) code = cudaStreamCreateWithPriority(&context->sides[1], flags, least);
-    return ink_cuda_check(code, "a stream", error);
+static ink_status start_device(ink_cuda_context *context, ink_error *error) {
+    const struct {
+        enum cudaDeviceAttr name;
+        int *value;
+    } attributes[] = {{cudaDevAttrMultiProcessorCount, &context->processors},
+                      {cudaDevAttrComputeCapabilityMajor, &context->major},
+                      {cudaDevAttrComputeCapabilityMinor, &context->minor}};
+    cudaError_t code = cudaSetDevice(context->device);
+    for (size_t i = 0; code == cudaSuccess && i < sizeof attributes / sizeof attributes[0]; i++) {
+        code = cudaDeviceGetAttribute(attributes[i].value, attributes[i].name, context->device);
+    }
+    if (code == cudaSuccess) code = cudaStreamCreateWithFlags(&context->stream, cudaStreamNonBlocking);
+    return ink_cuda_check(code, "the start of the device", error);
 }
 
 static ink_status configure(ink_cuda_context *context, const ink_cuda_settings *settings, ink_error *error) {
@@ -218,11 +219,9 @@ static ink_status configure(ink_cuda_context *context, const ink_cuda_settings *
     const bool narrow = context->fp8 ? !settings->wide_residual : settings->narrow_residual;
     context->residual = narrow ? context->activation : INK_F32;
     context->separate = settings->separate;
-    context->one_stream = settings->one_stream;
-    context->side_processors = settings->side_processors;
+    context->ununited = settings->ununited;
     snprintf(context->description, sizeof context->description, "cuda: %s, %s", device, precision);
-    INK_TRY(ink_cuda_check(cudaSetDevice(context->device), "the start of the device", error));
-    INK_TRY(create_streams(context, error));
+    INK_TRY(start_device(context, error));
     INK_TRY(ink_cuda_linears_create(&context->linears, error));
     ink_cuda_memory_note(&context->memory, ink_cuda_linears_bytes(context->linears), 0);
     return ink_cuda_weights_create(context->device, context->stream, settings->threads, &context->memory,
@@ -246,11 +245,8 @@ ink_status ink_cuda_backend_create_with(const ink_cuda_settings *settings, ink_b
 
 ink_status ink_cuda_backend_create(const ink_backend_options *options, ink_backend **backend,
                                    ink_error *error) {
-    /* Text beside the image gained nothing in runs as long as a picture's: the limit is the card's power
-     * (docs/performance-log.md). */
     return ink_cuda_backend_create_with(&(ink_cuda_settings){.precision = options->precision,
                                                              .threads = options->threads,
-                                                             .max_vram = (size_t)options->max_vram,
-                                                             .one_stream = true},
+                                                             .max_vram = (size_t)options->max_vram},
                                         backend, error);
 }

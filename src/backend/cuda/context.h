@@ -18,18 +18,16 @@ typedef struct ink_cuda_context {
     int64_t runs;                        /* of all programs, for who ran last */
     size_t stream_smallest, stream_slot; /* as ink_cuda_settings */
     int device, processors;              /* multiprocessors that it has */
+    int major, minor;                    /* its compute capability */
     ink_dtype activation;                /* INK_BF16 or INK_F32 */
     ink_dtype residual;                  /* of the residual streams */
     const char *precision;
     unsigned fp8; /* groups of layers, as rules have them */
-    bool separate, one_stream;
-    int side_processors; /* as ink_cuda_settings */
-    /* Everything happens on `stream`, in order; the others are for what may run beside it, and are joined
-     * again. Where launches could start, those of sides[0] do before those of `stream`, and those of sides[1]
-     * after. */
-    cudaStream_t stream, sides[2];
+    bool separate, ununited;
+    cudaStream_t stream; /* everything happens on it, in order */
     ink_cuda_weights *weights;
     ink_cuda_linears *linears;
+    struct ink_cuda_united *united; /* how to compute what is computed in one go, as far as it was tried */
     char description[192];
 } ink_cuda_context;
 

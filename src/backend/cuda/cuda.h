@@ -19,8 +19,7 @@ typedef struct ink_cuda_settings {
     bool separate;                       /* every operation a launch of its own: nothing is fused */
     bool narrow_residual;                /* with bf16: the residual streams too, which are f32 otherwise */
     bool wide_residual;                  /* with fp8: f32 residual streams, which are bf16 otherwise */
-    bool one_stream;                     /* nothing runs beside anything else */
-    int side_processors; /* what products get that run beside others; 0: what is fastest, or nothing does */
+    bool ununited;                       /* what could be computed in one go (unite.h) is not */
 } ink_cuda_settings;
 
 ink_status ink_cuda_backend_create_with(const ink_cuda_settings *settings, ink_backend **backend,

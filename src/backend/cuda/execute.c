@@ -233,14 +233,17 @@ static cudaError_t start_kernel(const call *c) {
     }
 }
 
+int32_t ink_cuda_count_at(const ink_cuda_program *program, int32_t i) {
+    return program->choices[i].united ? 1 + program->lowered.launches[i].more : 1;
+}
+
 ink_status ink_cuda_execute(const ink_cuda_program *program, int32_t i, cudaStream_t stream,
                             ink_error *error) {
     const ink_cuda_launch *launch = &program->lowered.launches[i];
     const ink_cuda_choice *choice = &program->choices[i];
     if (choice->linear) {
         const ink_cuda_linear_problem problem = ink_cuda_linear_problem_of(program, launch);
-        const int lane = stream != program->context->stream;
-        return ink_cuda_linear_run(program->context->linears, choice->linear, &problem, lane, stream, error);
+        return ink_cuda_linear_run(program->context->linears, choice->linear, &problem, stream, error);
     }
     if (choice->attention) return ink_cuda_attention_run(choice->attention, stream, error);
     if (choice->conv) return ink_cuda_conv_run(choice->conv, stream, error);

@@ -6,7 +6,7 @@
 #include <cublasLt.h>
 #include <stdlib.h>
 
-enum { lanes = 2, workspace_bytes = 32 << 20, most_candidates = 24, divided_candidates = 6, timed_runs = 4 };
+enum { workspace_bytes = 32 << 20, most_candidates = 24, timed_runs = 4 };
 /* A candidate whose first run takes so many times longer than the best is not run again. */
 static const float hopeless = 1.15f;
 /* A product that touches less finds it in the caches if it is run again. */
@@ -20,7 +20,6 @@ typedef struct linear_key {
     ink_dtype x, out;
     ink_activation activation;
     bool bias;
-    int processors;
     uint32_t x_alignment, weight_alignment, out_alignment, bias_alignment;
 } linear_key;
 
@@ -36,7 +35,7 @@ struct ink_cuda_linear {
 
 struct ink_cuda_linears {
     cublasLtHandle_t handle;
-    void *workspace[lanes];
+    void *workspace;
     ink_cuda_linear *found;
 };
 
@@ -51,9 +50,8 @@ ink_status ink_cuda_linears_create(ink_cuda_linears **linears, ink_error *error)
     ink_cuda_linears *l = calloc(1, sizeof *l);
     if (!l) return ink_fail_memory(error, "products", sizeof *l);
     ink_status status = check(cublasLtCreate(&l->handle), "its start", error);
-    for (int i = 0; i < lanes && status == INK_OK; i++) {
-        status = ink_cuda_check(cudaMalloc(&l->workspace[i], workspace_bytes), "products", error);
-    }
+    if (status == INK_OK)
+        status = ink_cuda_check(cudaMalloc(&l->workspace, workspace_bytes), "products", error);
     if (status != INK_OK) {
         ink_cuda_linears_destroy(l);
         return status;
@@ -78,16 +76,14 @@ void ink_cuda_linears_destroy(ink_cuda_linears *linears) {
         linears->found = l->next;
         destroy_linear(l);
     }
-    for (int i = 0; i < lanes; i++) {
-        (void)cudaFree(linears->workspace[i]);
-    }
+    (void)cudaFree(linears->workspace);
     if (linears->handle) (void)cublasLtDestroy(linears->handle);
     free(linears);
 }
 
 size_t ink_cuda_linears_bytes(const ink_cuda_linears *linears) {
     (void)linears;
-    return (size_t)lanes * workspace_bytes;
+    return workspace_bytes;
 }
 
 /* ---- what a problem looks like to the library ---- */
@@ -110,7 +106,6 @@ static linear_key key_of(const ink_cuda_linear_problem *p) {
     key.out = p->out.dtype;
     key.activation = p->activation;
     key.bias = p->bias != NULL;
-    key.processors = p->processors;
     key.x_alignment = alignment_of(p->x.data);
     key.weight_alignment = alignment_of(p->weight);
     key.out_alignment = alignment_of(p->out.data);
@@ -120,14 +115,6 @@ static linear_key key_of(const ink_cuda_linear_problem *p) {
 
 static cudaDataType_t type_of(ink_dtype dtype) {
     return dtype == INK_F8_E4M3 ? CUDA_R_8F_E4M3 : dtype == INK_BF16 ? CUDA_R_16BF : CUDA_R_32F;
-}
-
-/* 0: all of them. */
-static ink_status set_processors(ink_cuda_linear *l, int count, ink_error *error) {
-    const int32_t processors = count;
-    return check(cublasLtMatmulDescSetAttribute(l->operation, CUBLASLT_MATMUL_DESC_SM_COUNT_TARGET,
-                                                &processors, sizeof processors),
-                 "a part of the device", error);
 }
 
 static ink_status set_fast_sums(ink_cuda_linear *l, bool on, ink_error *error) {
@@ -162,7 +149,6 @@ static ink_status describe(ink_cuda_linear *l, ink_error *error) {
                                                  sizeof transposed),
                   "a product", error));
     if (key->x == INK_F8_E4M3) INK_TRY(describe_fp8(l, error));
-    if (key->processors > 0) INK_TRY(set_processors(l, key->processors, error));
     const uint64_t m = (uint64_t)key->m, n = (uint64_t)key->n, k = (uint64_t)key->k;
     INK_TRY(check(cublasLtMatrixLayoutCreate(&l->weight, type_of(key->x), k, n, key->k), "a product", error));
     INK_TRY(
@@ -240,9 +226,9 @@ static ink_status ask(const ink_cuda_linears *linears, const ink_cuda_linear *l,
     INK_TRY(check(cublasLtMatmulPreferenceCreate(&preference), "a choice", error));
     ink_status status = set_preferences(&l->key, preference, error);
     if (status == INK_OK) {
-        const cublasStatus_t code = cublasLtMatmulAlgoGetHeuristic(
-            linears->handle, l->operation, l->weight, l->x, l->out, l->out, preference,
-            l->key.processors ? divided_candidates : most_candidates, results, n);
+        const cublasStatus_t code =
+            cublasLtMatmulAlgoGetHeuristic(linears->handle, l->operation, l->weight, l->x, l->out, l->out,
+                                           preference, most_candidates, results, n);
         if (code != CUBLAS_STATUS_SUCCESS) *n = 0; /* mostly: not supported */
     }
     (void)cublasLtMatmulPreferenceDestroy(preference);
@@ -279,7 +265,6 @@ static ink_status find_candidates(const ink_cuda_linears *linears, ink_cuda_line
     INK_TRY(ask_for_less(linears, l, p, results, n, error));
     if (*n > 0) return INK_OK;
     if (l->key.x == INK_F8_E4M3) {
-        if (l->key.processors > 0) INK_TRY(set_processors(l, 0, error));
         INK_TRY(set_fast_sums(l, false, error));
         INK_TRY(ask_for_less(linears, l, p, results, n, error));
         l->plain = *n == 0;
@@ -297,10 +282,10 @@ static ink_status find_candidates(const ink_cuda_linears *linears, ink_cuda_line
 
 static cublasStatus_t multiply(const ink_cuda_linears *linears, const ink_cuda_linear *l,
                                const cublasLtMatmulAlgo_t *algorithm, const ink_cuda_linear_problem *p,
-                               int lane, cudaStream_t stream) {
+                               cudaStream_t stream) {
     const float one = 1, zero = 0;
     return cublasLtMatmul(linears->handle, l->operation, &one, p->weight, l->weight, p->x.data, l->x, &zero,
-                          p->out.data, l->out, p->out.data, l->out, algorithm, linears->workspace[lane],
+                          p->out.data, l->out, p->out.data, l->out, algorithm, linears->workspace,
                           workspace_bytes, stream);
 }
 
@@ -309,14 +294,13 @@ bool ink_cuda_linear_is_plain(const ink_cuda_linear *l) {
 }
 
 ink_status ink_cuda_linear_run(ink_cuda_linears *linears, const ink_cuda_linear *l,
-                               const ink_cuda_linear_problem *p, int lane, cudaStream_t stream,
-                               ink_error *error) {
+                               const ink_cuda_linear_problem *p, cudaStream_t stream, ink_error *error) {
     if (l->plain) {
         return ink_cuda_check(ink_cuda_fp8_linear(stream, &p->x, p->weight, p->bias, p->activation, &p->out),
                               "a product", error);
     }
     INK_TRY(set_pointers(l, p, error));
-    INK_TRY(check(multiply(linears, l, &l->algorithm, p, lane, stream), "a product", error));
+    INK_TRY(check(multiply(linears, l, &l->algorithm, p, stream), "a product", error));
     const bool bias = p->bias && !l->bias_inside,
                activation = p->activation != INK_ACT_NONE && !l->activation_inside;
     if (!bias && !activation) return INK_OK;
@@ -345,13 +329,11 @@ static float time_runs(const ink_cuda_linears *linears, const ink_cuda_linear *l
                        const stopwatch *watch, int runs) {
     static const float forever = 1e30f;
     float milliseconds = forever;
-    for (int i = 0; watch->flush && i < lanes; i++) {
-        if (cudaMemsetAsync(linears->workspace[i], 0, workspace_bytes, watch->stream) != cudaSuccess)
-            return forever;
-    }
+    if (watch->flush && cudaMemsetAsync(linears->workspace, 0, workspace_bytes, watch->stream) != cudaSuccess)
+        return forever;
     if (cudaEventRecord(watch->begin, watch->stream) != cudaSuccess) return forever;
     for (int i = 0; i < runs; i++) {
-        if (multiply(linears, l, algorithm, p, 0, watch->stream) != CUBLAS_STATUS_SUCCESS) return forever;
+        if (multiply(linears, l, algorithm, p, watch->stream) != CUBLAS_STATUS_SUCCESS) return forever;
     }
     if (cudaEventRecord(watch->end, watch->stream) != cudaSuccess ||
         cudaEventSynchronize(watch->end) != cudaSuccess ||
@@ -382,7 +364,7 @@ static void drop_refused(const ink_cuda_linears *linears, ink_cuda_linear *l,
                          cudaStream_t stream) {
     int good = 0;
     for (int i = 0; i < *n; i++) {
-        if (multiply(linears, l, &results[i].algo, p, 0, stream) == CUBLAS_STATUS_SUCCESS)
+        if (multiply(linears, l, &results[i].algo, p, stream) == CUBLAS_STATUS_SUCCESS)
             results[good++] = results[i];
     }
     *n = good;

@@ -7,6 +7,10 @@
 
 #include "backend/cuda/kernels.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 typedef struct ink_cuda_linears ink_cuda_linears; /* the library, and what was found */
 typedef struct ink_cuda_linear ink_cuda_linear;   /* how to compute one shape; owned by the linears */
 
@@ -16,7 +20,6 @@ typedef struct ink_cuda_linear_problem {
     const void *bias;   /* [N] of out's type; nullable */
     ink_activation activation;
     ink_cuda_matrix out; /* [M, N], f32, or bf16 if x is not f32 */
-    int processors;      /* how many multiprocessors it may take; 0: all */
 } ink_cuda_linear_problem;
 
 ink_status ink_cuda_linears_create(ink_cuda_linears **linears, ink_error *error);
@@ -31,9 +34,12 @@ ink_status ink_cuda_linear_find(ink_cuda_linears *linears, const ink_cuda_linear
 /* Of e4m3: does our own kernel compute it, as the library cannot? */
 bool ink_cuda_linear_is_plain(const ink_cuda_linear *linear);
 
-/* `lane` 0 or 1: which scratch memory; two products may run at the same time if their lanes differ. */
+/* Products use the same scratch memory: one after the other. */
 ink_status ink_cuda_linear_run(ink_cuda_linears *linears, const ink_cuda_linear *linear,
-                               const ink_cuda_linear_problem *problem, int lane, cudaStream_t stream,
-                               ink_error *error);
+                               const ink_cuda_linear_problem *problem, cudaStream_t stream, ink_error *error);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -5,19 +5,15 @@
 #include "backend/cuda/joint.h"
 #include "backend/cuda/program.h"
 #include "backend/cuda/settle.h"
+#include "backend/cuda/united.h"
 
 #include <stdint.h>
 #include <stdlib.h>
 
-ink_status ink_cuda_choose_linear(ink_cuda_program *p, int32_t i, int processors, ink_error *error) {
-    ink_cuda_linear_problem problem = ink_cuda_linear_problem_of(p, &p->lowered.launches[i]);
-    problem.processors = processors;
-    ink_cuda_linears *linears = p->context->linears;
-    const ink_cuda_linear **choice = &p->choices[i].linear;
-    const ink_status status = ink_cuda_linear_find(linears, &problem, p->context->stream, choice, error);
-    if (status != INK_ERROR_UNSUPPORTED || processors == 0) return status;
-    problem.processors = 0; /* what cannot be limited takes all */
-    return ink_cuda_linear_find(linears, &problem, p->context->stream, choice, error);
+static ink_status choose_linear(ink_cuda_program *p, int32_t i, ink_error *error) {
+    const ink_cuda_linear_problem problem = ink_cuda_linear_problem_of(p, &p->lowered.launches[i]);
+    return ink_cuda_linear_find(p->context->linears, &problem, p->context->stream, &p->choices[i].linear,
+                                error);
 }
 
 static ink_status choose_attention(ink_cuda_program *p, int32_t i, const ink_cuda_attention_plan *like,
@@ -87,7 +83,7 @@ static ink_status choose_all(ink_cuda_program *p, ink_error *error) {
     for (int32_t i = 0; i < p->lowered.n_launches; i++) {
         switch (p->lowered.launches[i].op) {
         case INK_OP_LINEAR:
-            INK_TRY(ink_cuda_choose_linear(p, i, 0, error));
+            INK_TRY(choose_linear(p, i, error));
             break;
         case INK_OP_ATTENTION:
             INK_TRY(choose_attention(p, i, attention, error));
@@ -116,8 +112,10 @@ static size_t choices_bytes(const ink_cuda_program *p) {
 
 static ink_status choose(ink_cuda_program *p, ink_error *error) {
     INK_TRY(choose_all(p, error));
-    if (!p->stream) return ink_cuda_split(p, error);
-    p->beside = false; /* launches take turns with what comes for them */
+    if (p->stream) return INK_OK; /* launches take turns with what comes for them */
+    for (int32_t i = 0; i < p->lowered.n_launches; i++) {
+        INK_TRY(ink_cuda_choose_united(p, i, error));
+    }
     return INK_OK;
 }
 

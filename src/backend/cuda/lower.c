@@ -2,7 +2,7 @@
 
 #include "backend/cuda/fp8.h"
 #include "backend/cuda/kernels.h"
-#include "backend/cuda/lanes.h"
+#include "backend/cuda/unite.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -363,27 +363,28 @@ static void lower_view(ink_cuda_lowering *l, const ink_node *node) {
 
 /* ---- the arena ---- */
 
-static void note_use(ink_cuda_lowering *l, const ink_cuda_operand *operand, int32_t launch) {
+/* By launches [first, last]. */
+static void note_use(ink_cuda_lowering *l, const ink_cuda_operand *operand, int32_t first, int32_t last) {
     if (operand->where != INK_CUDA_IN_ARENA) return;
     ink_plan_storage *storage = &l->out->storages[operand->index];
-    if (storage->first < 0) storage->first = launch;
-    storage->last = launch;
+    if (storage->first < 0) storage->first = first;
+    storage->last = last;
 }
 
 static ink_status place(ink_cuda_lowering *l, ink_error *error) {
     ink_cuda_lowered *out = l->out;
+    if (!l->rules->separate) ink_cuda_unite(out);
+    int32_t first = 0, last = -1; /* what is computed in one go needs all of its memory at the same time */
     for (int32_t i = 0; i < out->n_launches; i++) {
+        if (i > last) first = i, last = i + out->launches[i].more;
         for (int k = 0; k < ink_cuda_max_in; k++) {
-            note_use(l, &out->launches[i].in[k], i);
+            note_use(l, &out->launches[i].in[k], first, last);
         }
         for (int k = 0; k < ink_cuda_max_out; k++) {
-            note_use(l, &out->launches[i].out[k], i);
+            note_use(l, &out->launches[i].out[k], first, last);
         }
     }
-    if (!l->rules->one_lane) ink_cuda_lanes_choose(out);
-    INK_TRY(ink_plan_place(out->storages, out->n_storages, &out->arena_bytes, error));
-    ink_cuda_lanes_order(out);
-    return INK_OK;
+    return ink_plan_place(out->storages, out->n_storages, &out->arena_bytes, error);
 }
 
 ink_status ink_cuda_lower(const ink_graph *graph, const ink_cuda_rules *rules, ink_cuda_lowered *lowered,

@@ -43,9 +43,7 @@ enum { ink_cuda_max_in = 6, ink_cuda_max_out = 2, ink_cuda_max_nodes = 3 };
 typedef struct ink_cuda_launch {
     ink_op op;
     int n_nodes;
-    int lane;      /* 0 or 1: those of a lane run in their order */
-    int32_t after; /* the launch of the other lane that must be done before; -1: its lane knows already */
-    bool awaited;  /* one of the other lane waits for it */
+    int32_t more; /* so many launches after it may be computed in one go with it; see unite.h */
     const ink_node *nodes[ink_cuda_max_nodes];
     ink_activation activation; /* of linear and QUANTISE */
     ink_cuda_operand in[ink_cuda_max_in], out[ink_cuda_max_out];

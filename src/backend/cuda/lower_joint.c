@@ -109,7 +109,7 @@ bool ink_cuda_lower_joint(ink_cuda_lowering *l, int32_t n, ink_cuda_launch *laun
 }
 
 void ink_cuda_find_joints(ink_cuda_lowering *l) {
-    if (l->rules->separate) return;
+    if (l->rules->separate || l->rules->apart) return;
     l->joints = calloc((size_t)l->a.n_nodes + 1, sizeof *l->joints);
     if (!l->joints) l->out_of_memory = true;
     for (int32_t n = 0; n < l->a.n_nodes && l->joints; n++) {

@@ -1,6 +1,5 @@
 /*
- * A run with a record of every launch: they start one by one, with an event between each and the next of its
- * lane. What runs beside something else does so here too, as it may have been chosen for that.
+ * A run with a record of every launch: they start one by one, with an event between each and the next.
  */
 #include "backend/cuda/program.h"
 
@@ -37,27 +36,27 @@ static const char *name_of(const ink_cuda_launch *l) {
     return l->op == INK_OP_LINEAR && l->in[0].dtype == INK_F8_E4M3 ? "linear fp8" : ink_op_name(l->op);
 }
 
-static int lane_of(const ink_cuda_program *p, int32_t i) {
-    return p->beside ? p->lowered.launches[i].lane : 0;
-}
-
+/* What launch i computes, and those that are computed in one go with it. */
 static void tell(const ink_cuda_program *p, int32_t i, double begin, double seconds,
                  const ink_profile *profile) {
     const ink_cuda_launch *l = &p->lowered.launches[i];
-    const int track = lane_of(p, i);
     char label[INK_LABEL_BYTES], kind[64];
-    snprintf(kind, sizeof kind, "%s%s", track ? "beside: " : "", name_of(l));
+    snprintf(kind, sizeof kind, "%s", name_of(l));
     ink_launch launch = {.kind = kind,
                          .label = ink_node_label(p->graph, l->nodes[0], label),
                          .begin = begin,
-                         .seconds = seconds,
-                         .bytes = launch_bytes(l),
-                         .track = track};
-    for (int k = 0; k < l->n_nodes && l->op < INK_OP_COUNT; k++) {
-        launch.flops += ink_node_flops(p->graph, l->nodes[k]);
-        const size_t used = strlen(kind);
-        if (l->nodes[k]->op != l->op)
-            snprintf(kind + used, sizeof kind - used, " + %s", ink_op_name(l->nodes[k]->op));
+                         .seconds = seconds};
+    for (int32_t j = i; j < i + ink_cuda_count_at(p, i); j++) {
+        const ink_cuda_launch *part = &p->lowered.launches[j];
+        /* What rotates q and k in one go with their product moves no memory for it. */
+        if (j == i || part->op == INK_OP_LINEAR) launch.bytes += launch_bytes(part);
+        for (int k = 0; k < part->n_nodes && part->op < INK_OP_COUNT; k++) {
+            const ink_op op = part->nodes[k]->op;
+            launch.flops += ink_node_flops(p->graph, part->nodes[k]);
+            const size_t used = strlen(kind);
+            if (op != l->op && !strstr(kind, ink_op_name(op)))
+                snprintf(kind + used, sizeof kind - used, " + %s", ink_op_name(op));
+        }
     }
     profile->on_launch(profile->user, &launch);
 }
@@ -65,24 +64,17 @@ static void tell(const ink_cuda_program *p, int32_t i, double begin, double seco
 /* Creates the events of ink_cuda_start, and one for the begin of all. */
 static ink_status create_events(const ink_cuda_program *p, cudaEvent_t *events, ink_error *error) {
     const int32_t n = p->lowered.n_launches;
-    bool begun[2] = {false, false};
-    for (int32_t i = 0; i < n; i++) {
-        const ink_cuda_launch *l = &p->lowered.launches[i];
-        const int lane = lane_of(p, i);
-        if (!begun[lane] || (p->beside && l->after >= 0))
-            INK_TRY(ink_cuda_check(cudaEventCreate(&events[2 * i]), "an event", error));
-        INK_TRY(ink_cuda_check(cudaEventCreate(&events[2 * i + 1]), "an event", error));
-        begun[lane] = true;
+    for (int32_t i = 0; i < n; i += ink_cuda_count_at(p, i)) {
+        INK_TRY(ink_cuda_check(cudaEventCreate(&events[i]), "an event", error));
     }
-    return ink_cuda_check(cudaEventCreate(&events[2 * n]), "an event", error);
+    return ink_cuda_check(cudaEventCreate(&events[n]), "an event", error);
 }
 
 static ink_status run_timed(ink_cuda_program *p, int64_t step, const cudaEvent_t *events, ink_error *error) {
     cudaStream_t stream = p->context->stream;
-    const int32_t n = p->lowered.n_launches;
     INK_TRY(ink_cuda_check(ink_cuda_set_step(stream, p->step, step), "a run", error));
-    INK_TRY(ink_cuda_check(cudaEventRecord(events[2 * n], stream), "a measurement", error));
-    INK_TRY(ink_cuda_start(p, 0, n, events, error));
+    INK_TRY(ink_cuda_check(cudaEventRecord(events[p->lowered.n_launches], stream), "a measurement", error));
+    INK_TRY(ink_cuda_start(p, events, error));
     INK_TRY(ink_cuda_note_end(p, error));
     return ink_cuda_check(cudaStreamSynchronize(stream), "a run", error);
 }
@@ -90,18 +82,13 @@ static ink_status run_timed(ink_cuda_program *p, int64_t step, const cudaEvent_t
 static ink_status run_and_tell(ink_cuda_program *p, int64_t step, const ink_profile *profile,
                                cudaEvent_t *events, ink_error *error) {
     const int32_t n = p->lowered.n_launches;
-    cudaEvent_t last[2] = {NULL, NULL}; /* of each lane */
     INK_TRY(create_events(p, events, error));
     INK_TRY(run_timed(p, step, events, error));
-    for (int32_t i = 0; i < n; i++) {
-        const int lane = lane_of(p, i);
-        const cudaEvent_t first = events[2 * i] ? events[2 * i] : last[lane];
-        float begin = 0, end = 0;
-        INK_TRY(ink_cuda_check(cudaEventElapsedTime(&begin, events[2 * n], first), "a measurement", error));
-        INK_TRY(ink_cuda_check(cudaEventElapsedTime(&end, events[2 * n], events[2 * i + 1]), "a measurement",
-                               error));
-        last[lane] = events[2 * i + 1];
+    float begin = 0, end = 0;
+    for (int32_t i = 0; i < n; i += ink_cuda_count_at(p, i)) {
+        INK_TRY(ink_cuda_check(cudaEventElapsedTime(&end, events[n], events[i]), "a measurement", error));
         tell(p, i, (double)begin / 1000, (double)(end - begin) / 1000, profile);
+        begin = end;
     }
     return INK_OK;
 }
@@ -112,7 +99,7 @@ ink_status ink_cuda_program_profile(ink_program *base, int64_t step, const ink_r
     INK_TRY(ink_cuda_check_run(p, step, control, error));
     if (!p->linked) INK_TRY(ink_cuda_link(p, error));
     p->used_at = ++p->context->runs;
-    const int32_t n = 2 * p->lowered.n_launches + 1;
+    const int32_t n = p->lowered.n_launches + 1;
     cudaEvent_t *events = calloc((size_t)n, sizeof(cudaEvent_t));
     if (!events) return ink_fail_memory(error, "a measurement", (size_t)n * sizeof(cudaEvent_t));
     const ink_status status = run_and_tell(p, step, profile, events, error);

@@ -24,34 +24,18 @@ void ink_cuda_program_destroy(ink_program *base) {
     for (int64_t i = 0; i < p->ends_cap; i++) {
         if (p->ends[i]) (void)cudaEventDestroy(p->ends[i]);
     }
-    for (int32_t i = 0; p->marks && i < p->lowered.n_launches + 2; i++) {
-        if (p->marks[i]) (void)cudaEventDestroy(p->marks[i]);
-    }
     ink_cuda_free(&p->context->memory, p->step, sizeof *p->step);
     ink_cuda_lowered_free(&p->lowered);
     free(p->weights);
     free(p->choices);
     free(p->bound);
     free(p->ends);
-    free(p->marks);
     free(p);
 }
 
-/* Events for the lanes, if there are two. */
-static ink_status make_marks(ink_cuda_program *p, ink_error *error) {
-    const int32_t n = p->lowered.n_launches;
-    for (int32_t i = 0; i < n; i++) {
-        p->beside = p->beside || p->lowered.launches[i].lane == 1;
-    }
-    if (!p->beside) return INK_OK;
-    p->marks = calloc((size_t)n + 2, sizeof(cudaEvent_t));
-    if (!p->marks) return ink_fail_memory(error, "a program", ((size_t)n + 2) * sizeof(cudaEvent_t));
-    for (int32_t i = 0; i < n + 2; i++) {
-        if (i < n && !p->lowered.launches[i].awaited) continue;
-        INK_TRY(ink_cuda_check(cudaEventCreateWithFlags(&p->marks[i], cudaEventDisableTiming), "an event",
-                               error));
-    }
-    return INK_OK;
+/* Our attention for these devices takes rows from where they are, others want those of a segment together. */
+static bool hopper_attends(const ink_cuda_context *context) {
+    return context->major == 9 && context->minor == 0;
 }
 
 static ink_status prepare(ink_cuda_program *p, ink_error *error) {
@@ -59,7 +43,7 @@ static ink_status prepare(ink_cuda_program *p, ink_error *error) {
                                   .residual = p->context->residual,
                                   .fp8 = p->context->fp8,
                                   .separate = p->context->separate,
-                                  .one_lane = p->context->one_stream};
+                                  .apart = hopper_attends(p->context)};
     INK_TRY(ink_cuda_lower(p->graph, &rules, &p->lowered, error));
     p->weights = calloc((size_t)p->lowered.n_wanted + 1, sizeof *p->weights);
     p->choices = calloc((size_t)p->lowered.n_launches + 1, sizeof *p->choices);
@@ -72,7 +56,7 @@ static ink_status prepare(ink_cuda_program *p, ink_error *error) {
     void *memory;
     INK_TRY(ink_cuda_allocate(&p->context->memory, sizeof *p->step, "the step", &memory, error));
     p->step = memory;
-    return make_marks(p, error);
+    return INK_OK;
 }
 
 ink_status ink_cuda_compile(ink_backend *backend, const ink_graph *graph, ink_program **program,

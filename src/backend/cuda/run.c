@@ -4,6 +4,7 @@
  */
 #include "backend/cuda/program.h"
 #include "backend/cuda/stream.h"
+#include "backend/cuda/united.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -35,77 +36,47 @@ ink_status ink_cuda_check_run(const ink_cuda_program *p, int64_t step, const ink
     return INK_OK;
 }
 
-static ink_status wait_for(const ink_cuda_program *p, int lane, int32_t mark, ink_error *error) {
-    const cudaStream_t stream = lane ? p->side : p->context->stream;
-    return ink_cuda_check(cudaStreamWaitEvent(stream, p->marks[mark], 0), "a wait", error);
-}
-
-static ink_status record(const ink_cuda_program *p, int lane, int32_t mark, ink_error *error) {
-    const cudaStream_t stream = lane ? p->side : p->context->stream;
-    return ink_cuda_check(cudaEventRecord(p->marks[mark], stream), "a mark", error);
-}
-
-/* What is timed begins when the one before it in its lane ends, unless it waits for the other lane. */
-static ink_status execute(const ink_cuda_program *p, int32_t i, int lane, const cudaEvent_t *times,
-                          ink_error *error) {
-    cudaStream_t stream = lane ? p->side : p->context->stream;
-    if (times && times[2 * i])
-        INK_TRY(ink_cuda_check(cudaEventRecord(times[2 * i], stream), "a measurement", error));
-    INK_TRY(ink_cuda_execute(p, i, stream, error));
+/* Launch i, and those that are computed in one go with it. */
+static ink_status execute(const ink_cuda_program *p, int32_t i, const cudaEvent_t *times, ink_error *error) {
+    cudaStream_t stream = p->context->stream;
+    if (ink_cuda_count_at(p, i) > 1)
+        INK_TRY(ink_cuda_run_united(p, i, stream, error));
+    else
+        INK_TRY(ink_cuda_execute(p, i, stream, error));
     if (!times) return INK_OK;
-    return ink_cuda_check(cudaEventRecord(times[2 * i + 1], stream), "a measurement", error);
-}
-
-/* Lane 1 begins after what was started before, and what is started later comes after it. */
-static ink_status launch_in_lanes(const ink_cuda_program *p, int32_t begin, int32_t end,
-                                  const cudaEvent_t *times, ink_error *error) {
-    const int32_t n = p->lowered.n_launches;
-    INK_TRY(record(p, 0, n, error));
-    INK_TRY(wait_for(p, 1, n, error));
-    for (int32_t i = begin; i < end; i++) {
-        const ink_cuda_launch *launch = &p->lowered.launches[i];
-        if (launch->after >= begin) INK_TRY(wait_for(p, launch->lane, launch->after, error));
-        INK_TRY(execute(p, i, launch->lane, times, error));
-        if (launch->awaited) INK_TRY(record(p, launch->lane, i, error));
-    }
-    INK_TRY(record(p, 1, n + 1, error));
-    return wait_for(p, 0, n + 1, error);
+    return ink_cuda_check(cudaEventRecord(times[i], stream), "a measurement", error);
 }
 
 static ink_status launch_streamed(const ink_cuda_program *p, const cudaEvent_t *times, ink_error *error) {
     INK_TRY(ink_cuda_stream_begin(p->stream, p->context, error));
     for (int32_t i = 0; i < p->lowered.n_launches; i++) {
         INK_TRY(ink_cuda_stream_before(p->stream, p->context, i, error));
-        INK_TRY(execute(p, i, 0, times, error));
+        INK_TRY(execute(p, i, times, error));
         INK_TRY(ink_cuda_stream_after(p->stream, p->context, i, error));
     }
     ink_cuda_stream_end(p->stream);
     return INK_OK;
 }
 
-ink_status ink_cuda_start(const ink_cuda_program *p, int32_t begin, int32_t end, const cudaEvent_t *times,
-                          ink_error *error) {
+ink_status ink_cuda_start(const ink_cuda_program *p, const cudaEvent_t *times, ink_error *error) {
     if (p->stream) return launch_streamed(p, times, error);
-    if (p->beside) return launch_in_lanes(p, begin, end, times, error);
-    for (int32_t i = begin; i < end; i++) {
-        INK_TRY(execute(p, i, 0, times, error));
+    for (int32_t i = 0; i < p->lowered.n_launches; i += ink_cuda_count_at(p, i)) {
+        INK_TRY(execute(p, i, times, error));
     }
     return INK_OK;
 }
 
-ink_status ink_cuda_capture(const ink_cuda_program *p, int32_t begin, int32_t end, cudaGraphExec_t *replay,
-                            ink_error *error) {
+/* Records all launches as a graph that can be replayed. */
+static ink_status capture(ink_cuda_program *p, ink_error *error) {
     cudaStream_t stream = p->context->stream;
     const char *what = "the recording of a program";
     INK_TRY(ink_cuda_check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), what, error));
-    const ink_status status = ink_cuda_start(p, begin, end, NULL, error);
+    const ink_status status = ink_cuda_start(p, NULL, error);
     cudaGraph_t graph = NULL;
     const cudaError_t code = cudaStreamEndCapture(stream, &graph);
     ink_status ended = status;
     if (status == INK_OK) ended = ink_cuda_check(code, what, error);
-    if (ended == INK_OK) /* with the priority of the side stream */
-        ended = ink_cuda_check(cudaGraphInstantiate(replay, graph, cudaGraphInstantiateFlagUseNodePriority),
-                               what, error);
+    if (ended == INK_OK) ended = ink_cuda_check(cudaGraphInstantiate(&p->replay, graph, 0), what, error);
     if (graph) (void)cudaGraphDestroy(graph);
     if (ended != INK_OK) (void)cudaGetLastError();
     return ended;
@@ -157,13 +128,12 @@ ink_status ink_cuda_program_run(ink_program *base, int64_t step, const ink_run_c
     INK_TRY(ink_cuda_check_run(p, step, control, error));
     const bool first = !p->linked;
     if (first) INK_TRY(ink_cuda_link(p, error));
-    const int32_t n = p->lowered.n_launches;
     const bool one_by_one = first || p->stream;
     p->used_at = ++p->context->runs;
-    if (!one_by_one && !p->replay) INK_TRY(ink_cuda_capture(p, 0, n, &p->replay, error));
+    if (!one_by_one && !p->replay) INK_TRY(capture(p, error));
     INK_TRY(ink_cuda_check(ink_cuda_set_step(p->context->stream, p->step, step), "a run", error));
     if (one_by_one)
-        INK_TRY(ink_cuda_start(p, 0, n, NULL, error));
+        INK_TRY(ink_cuda_start(p, NULL, error));
     else
         INK_TRY(ink_cuda_check(cudaGraphLaunch(p->replay, p->context->stream), "a run", error));
     return ink_cuda_note_end(p, error);

@@ -25,9 +25,10 @@ void fake_delay_copies(bool yes);
 /* How many kernels were started or replayed since the last call. */
 int fake_launches(void);
 
-/* Replays let launches of one captured stream run as early as they may, those of the other as late: 0, the
- * stream that was captured, or 1, one that joined it. */
-void fake_prefer_lane(int lane);
+/* Compute capability of the device from now on; it is 9.0 at first. */
+void fake_set_capability(int major, int minor);
+/* How many runs of several launches in one go were started since the last call. */
+int fake_united_runs(void);
 
 /* ---- elements of a matrix, whatever its type ---- */
 double fake_get(const ink_cuda_matrix *m, int64_t row, int64_t column);

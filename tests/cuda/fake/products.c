@@ -3,7 +3,7 @@
  */
 #include "fake.h"
 
-#include "backend/cuda/linear.h"
+#include "backend/cuda/linear_hopper_plan.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -107,11 +107,59 @@ static void linear_kernel(const void *arguments) {
 }
 
 ink_status ink_cuda_linear_run(ink_cuda_linears *linears, const ink_cuda_linear *linear,
-                               const ink_cuda_linear_problem *p, int lane, cudaStream_t stream,
-                               ink_error *error) {
-    (void)linears, (void)linear, (void)lane;
+                               const ink_cuda_linear_problem *p, cudaStream_t stream, ink_error *error) {
+    (void)linears, (void)linear;
     if (fake_start(stream, linear_kernel, p, sizeof *p) == cudaSuccess) return INK_OK;
     return ink_fail_memory(error, "a product", sizeof *p);
+}
+
+/* ---- products in one go: here one after the other ---- */
+
+struct ink_hopper_linear {
+    int nothing;
+};
+static int united_runs;
+
+int fake_united_runs(void) {
+    const int runs = united_runs;
+    united_runs = 0;
+    return runs;
+}
+
+bool ink_hopper_linear_can(const ink_hopper_linear_problem *p, int major, int minor) {
+    return major == 9 && minor == 0 && p->products[0].x.dtype != INK_F32;
+}
+
+ink_status ink_hopper_linear_create(const ink_hopper_linear_problem *problem, int multiprocessors,
+                                    cudaStream_t stream, ink_hopper_linear **linear, ink_error *error) {
+    (void)problem, (void)multiprocessors, (void)stream;
+    *linear = calloc(1, sizeof **linear);
+    return *linear ? INK_OK : ink_fail_memory(error, "a product", sizeof **linear);
+}
+void ink_hopper_linear_destroy(ink_hopper_linear *linear) {
+    free(linear);
+}
+
+static cudaError_t rotate(const ink_cuda_matrix *qkv, const ink_hopper_rotation *r, cudaStream_t stream) {
+    ink_cuda_matrix parts[2] = {*qkv, *qkv};
+    for (int i = 0; i < 2; i++) {
+        parts[i].columns = qkv->columns / 3;
+        parts[i].data = (uint16_t *)qkv->data + i * parts[i].columns;
+    }
+    return ink_cuda_head_norm_rotary(stream, 2, parts, r->gains, INK_BF16, ink_hopper_head_columns, r->eps,
+                                     r->table, INK_ROTARY_ADJACENT, parts);
+}
+
+ink_status ink_hopper_linear_run(const ink_hopper_linear *linear, const ink_hopper_linear_problem *p,
+                                 cudaStream_t stream, ink_error *error) {
+    (void)linear;
+    united_runs++;
+    for (int i = 0; i < p->n_groups; i++) {
+        INK_TRY(ink_cuda_linear_run(NULL, NULL, &p->products[i], stream, error));
+        if (p->rotations[i].table && rotate(&p->products[i].out, &p->rotations[i], stream) != cudaSuccess)
+            return ink_fail_memory(error, "a rotation", sizeof *p);
+    }
+    return INK_OK;
 }
 
 /* ---- attention ---- */

@@ -10,41 +10,29 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-enum { most_waits = 8, most_lanes = 2 };
-
 /* A launch of a captured stream. */
 typedef struct record {
-    struct record *next;                    /* of the same stream */
-    const struct record *waits[most_waits]; /* of other streams */
-    int n_waits;
+    struct record *next;
     fake_kernel kernel;
     void *arguments;
-    bool done;
 } record;
 
-/* The launches of each stream that took part; lane 0 is the stream that the capture began with. */
 struct fake_graph {
-    record *first[most_lanes];
-    struct fake_stream *streams[most_lanes];
-    int lanes;
+    record *first;
 };
 struct fake_stream {
     struct fake_graph *captured; /* NULL: nothing is */
     record *last;                /* what was captured */
-    const record *waits[most_waits];
-    int n_waits; /* of the next launch */
 };
 struct fake_event {
     bool recorded;
-    struct fake_graph *captured; /* in which it was recorded; NULL: in none */
-    const record *at;            /* NULL: before the first launch */
-    struct fake_stream *stream;  /* in which it was recorded, after copy: */
+    struct fake_stream *stream; /* in which it was recorded, after copy: */
     long copy;
 };
 
 static atomic_int objects, launches;
 static atomic_int until_failure = -2; /* allocations; -1: it was the last one, less: none fails */
-static int preferred;
+static int capability[2] = {9, 0};
 static atomic_size_t device_bytes;
 static size_t limit = (size_t)1 << 40;
 
@@ -60,8 +48,9 @@ void fake_fail_allocation(int n) {
 bool fake_allocation_failed(void) {
     return atomic_load(&until_failure) == -1;
 }
-void fake_prefer_lane(int lane) {
-    preferred = lane;
+void fake_set_capability(int major, int minor) {
+    capability[0] = major;
+    capability[1] = minor;
 }
 int fake_launches(void) {
     return atomic_exchange(&launches, 0);
@@ -75,7 +64,8 @@ cudaError_t cudaGetDeviceCount(int *count) {
 }
 cudaError_t cudaDeviceGetAttribute(int *value, enum cudaDeviceAttr name, int device) {
     (void)device;
-    *value = name == cudaDevAttrMultiProcessorCount ? 132 : 9;
+    *value =
+        name == cudaDevAttrMultiProcessorCount ? 132 : capability[name != cudaDevAttrComputeCapabilityMajor];
     return cudaSuccess;
 }
 cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *properties, int device) {
@@ -185,15 +175,6 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned flags) {
     *stream = make(sizeof **stream);
     return *stream ? cudaSuccess : cudaErrorMemoryAllocation;
 }
-cudaError_t cudaStreamCreateWithPriority(cudaStream_t *stream, unsigned flags, int priority) {
-    (void)priority;
-    return cudaStreamCreateWithFlags(stream, flags);
-}
-cudaError_t cudaDeviceGetStreamPriorityRange(int *least, int *greatest) {
-    *least = 0;
-    *greatest = -5;
-    return cudaSuccess;
-}
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
     fake_copies_do(stream, LONG_MAX);
     return destroy(stream);
@@ -205,23 +186,11 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
 static void wait_for_copies(cudaEvent_t event) {
     if (event->stream) fake_copies_do(event->stream, event->copy);
 }
-/* A stream that waits for what is captured is captured too. Stricter than CUDA with events that were never
- * recorded. */
+/* Stricter than CUDA with events that were never recorded, and with streams that are captured. */
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned flags) {
     (void)flags;
-    struct fake_graph *graph = event->captured;
     wait_for_copies(event);
-    if (!event->recorded || (stream->captured && stream->captured != graph)) return cudaErrorInvalidValue;
-    if (!graph) return cudaSuccess;
-    if (graph->lanes == 0) return cudaErrorInvalidValue; /* that capture is over */
-    if (!stream->captured) {
-        if (graph->lanes == most_lanes) return cudaErrorInvalidValue;
-        stream->captured = graph;
-        graph->streams[graph->lanes++] = stream;
-    }
-    if (stream->n_waits == most_waits) return cudaErrorInvalidValue;
-    if (event->at) stream->waits[stream->n_waits++] = event->at;
-    return cudaSuccess;
+    return event->recorded && !stream->captured ? cudaSuccess : cudaErrorInvalidValue;
 }
 cudaError_t cudaEventCreate(cudaEvent_t *event) {
     *event = make(sizeof **event);
@@ -235,13 +204,8 @@ cudaError_t cudaEventDestroy(cudaEvent_t event) {
     return destroy(event);
 }
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
-    /* What the stream waits for now is not part of what the event stands for here. */
-    if (stream->captured && stream->n_waits > 0 && !stream->last) return cudaErrorInvalidValue;
-    *event = (struct fake_event){.recorded = true,
-                                 .captured = stream->captured,
-                                 .at = stream->last,
-                                 .stream = stream,
-                                 .copy = fake_copies_last()};
+    if (stream->captured) return cudaErrorInvalidValue;
+    *event = (struct fake_event){.recorded = true, .stream = stream, .copy = fake_copies_last()};
     return cudaSuccess;
 }
 cudaError_t cudaEventQuery(cudaEvent_t event) {
@@ -274,14 +238,8 @@ cudaError_t fake_start(cudaStream_t stream, fake_kernel kernel, const void *argu
         return cudaErrorMemoryAllocation;
     }
     memcpy(copy, arguments, bytes);
-    *r = (record){.kernel = kernel, .arguments = copy, .n_waits = stream->n_waits};
-    memcpy(r->waits, stream->waits, sizeof r->waits);
-    stream->n_waits = 0;
-    int lane = 0;
-    while (stream->captured->streams[lane] != stream) {
-        lane++;
-    }
-    *(stream->last ? &stream->last->next : &stream->captured->first[lane]) = r;
+    *r = (record){.kernel = kernel, .arguments = copy};
+    *(stream->last ? &stream->last->next : &stream->captured->first) = r;
     stream->last = r;
     return cudaSuccess;
 }
@@ -290,33 +248,13 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t stream, enum cudaStreamCaptureMo
     (void)mode;
     if (stream->captured) return cudaErrorInvalidValue;
     stream->captured = make(sizeof *stream->captured);
-    if (!stream->captured) return cudaErrorMemoryAllocation;
-    stream->captured->streams[0] = stream;
-    stream->captured->lanes = 1;
-    return cudaSuccess;
-}
-
-/* Other streams must be waited for at the end. */
-static bool is_joined(const struct fake_graph *graph, int lane) {
-    const struct fake_stream *main = graph->streams[0];
-    bool joined = !graph->streams[lane]->last;
-    for (int i = 0; i < main->n_waits; i++) {
-        joined = joined || main->waits[i] == graph->streams[lane]->last;
-    }
-    return joined && graph->streams[lane]->n_waits == 0;
+    return stream->captured ? cudaSuccess : cudaErrorMemoryAllocation;
 }
 
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *graph) {
     *graph = stream->captured;
-    bool joined = true;
-    for (int i = 1; i < (*graph)->lanes; i++) {
-        joined = joined && is_joined(*graph, i);
-    }
-    for (int i = 0; i < (*graph)->lanes; i++) {
-        *(*graph)->streams[i] = (struct fake_stream){0};
-    }
-    (*graph)->lanes = 0;
-    return joined ? cudaSuccess : cudaErrorInvalidValue;
+    *stream = (struct fake_stream){0};
+    return cudaSuccess;
 }
 
 /* Takes the records over. */
@@ -324,52 +262,27 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t *replay, cudaGraph_t graph, uns
     (void)flags;
     *replay = make(sizeof **replay);
     if (!*replay) return cudaErrorMemoryAllocation;
-    for (int i = 0; i < most_lanes; i++) {
-        (*replay)->first[i] = graph->first[i];
-        graph->first[i] = NULL;
+    (*replay)->first = graph->first;
+    graph->first = NULL;
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphLaunch(cudaGraphExec_t replay, cudaStream_t stream) {
+    if (stream->captured) return cudaErrorInvalidValue;
+    fake_copies_do(stream, LONG_MAX);
+    for (const record *r = replay->first; r; r = r->next) {
+        atomic_fetch_add(&launches, 1);
+        r->kernel(r->arguments);
     }
     return cudaSuccess;
 }
 
-static bool is_ready(const record *r) {
-    bool ready = r != NULL;
-    for (int i = 0; ready && i < r->n_waits; i++) {
-        ready = r->waits[i]->done;
-    }
-    return ready;
-}
-
-/* As far as one lane can go, then the other: as far apart in time as they may be. */
-cudaError_t cudaGraphLaunch(cudaGraphExec_t replay, cudaStream_t stream) {
-    if (stream->captured) return cudaErrorInvalidValue;
-    fake_copies_do(stream, LONG_MAX);
-    record *at[most_lanes];
-    for (int i = 0; i < most_lanes; i++) {
-        at[i] = replay->first[i];
-        for (record *r = at[i]; r; r = r->next) {
-            r->done = false;
-        }
-    }
-    for (;;) {
-        const int lane = is_ready(at[preferred]) ? preferred : !preferred;
-        record *r = at[lane];
-        if (!is_ready(r)) break;
-        atomic_fetch_add(&launches, 1);
-        r->kernel(r->arguments);
-        r->done = true;
-        at[lane] = r->next;
-    }
-    return at[0] || at[1] ? cudaErrorInvalidValue : cudaSuccess;
-}
-
 cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
-    for (int i = 0; i < most_lanes; i++) {
-        while (graph->first[i]) {
-            record *r = graph->first[i];
-            graph->first[i] = r->next;
-            free(r->arguments);
-            free(r);
-        }
+    while (graph->first) {
+        record *r = graph->first;
+        graph->first = r->next;
+        free(r->arguments);
+        free(r);
     }
     return destroy(graph);
 }
