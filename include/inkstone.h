@@ -258,7 +258,7 @@ typedef struct ink_png_options {
     const char *parameters; /* text chunk "parameters" that other tools read; nullable */
     const char *record;     /* text chunk "inkstone": JSON that repeats the picture; nullable */
     const char *software;   /* text chunk "Software"; nullable */
-    int compression;        /* zlib level 0 to 9; usually 4 */
+    int compression;        /* zlib level 0 to 9; usually 1, for which only runs of bytes are shortened */
 } ink_png_options;
 
 INK_API void ink_png_options_init(ink_png_options *options);

@@ -9,6 +9,7 @@
 #include <setjmp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <zlib.h>
 
 enum { max_side = 1000000 }; /* libpng's own limit, and that of readers */
 
@@ -25,8 +26,12 @@ typedef struct encoder {
     jmp_buf jump;
 } encoder;
 
-/* zlib's own choice, 6, takes several times as long for pictures with a little noise, and saves nothing. */
-enum { usual_compression = 4 };
+/* Pictures hardly ever repeat themselves: searching for what comes again takes most of the time, and is in
+ * vain. With runs of equal bytes alone they were 7 % smaller to 6 % larger than with level 4, in half to a
+ * third of the time. Level 1 stands for that, with the filter that suits pictures best instead of a choice
+ * for each row; what zlib would do at level 1 takes longer and makes them larger. Only drawings without any
+ * noise are much smaller with the levels above. */
+enum { runs_alone = 1, usual_compression = runs_alone };
 
 void ink_png_options_init(ink_png_options *options) {
     *options = (ink_png_options){.struct_size = sizeof *options, .compression = usual_compression};
@@ -126,6 +131,10 @@ static bool encode(encoder *e, const ink_image *image, const ink_png_options *op
     if (setjmp(e->jump)) return false;
     png_set_write_fn(e->png, e, on_write, on_flush);
     png_set_compression_level(e->png, options->compression);
+    if (options->compression == runs_alone) {
+        png_set_compression_strategy(e->png, Z_RLE);
+        png_set_filter(e->png, PNG_FILTER_TYPE_BASE, PNG_FILTER_PAETH);
+    }
     png_set_IHDR(e->png, e->info, (png_uint_32)image->width, (png_uint_32)image->height, 8,
                  PNG_COLOR_TYPE_RGB, PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT,
                  PNG_FILTER_TYPE_DEFAULT);

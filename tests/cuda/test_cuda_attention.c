@@ -197,14 +197,25 @@ static void test_edges(void **state) {
 static void test_wide(void **state) {
     (void)state;
     need_device();
-    static const int64_t dims[] = {96, 192, 384, 512};
+    /* Of 384 columns: around the sizes of tiles; more heads than one; lengths whose keys are cut into parts;
+     * and more items than multiprocessors. */
+    static const struct {
+        int64_t dim, rows, heads, kv_heads;
+    } cases[] = {{96, 333, 1, 1},  {192, 333, 1, 1}, {512, 333, 1, 1},  {384, 333, 1, 1},
+                 {384, 1, 1, 1},   {384, 63, 1, 1},  {384, 65, 1, 1},   {384, 128, 1, 1},
+                 {384, 129, 1, 1}, {384, 600, 2, 1}, {384, 193, 6, 3},  {384, 961, 1, 1},
+                 {384, 960, 1, 1}, {384, 909, 2, 2}, {384, 1300, 1, 1}, {384, 65, 140, 14}};
     int done[8] = {0};
-    for (size_t i = 0; i < sizeof dims / sizeof dims[0]; i++) {
-        trial t = {.random = 5000 + i, .streams = 1, .heads = 1, .kv_heads = 1, .head_dim = dims[i]};
-        t.scale = (float)(1 / sqrt((double)t.head_dim));
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        trial t = {.random = 5000 + i, .streams = 1, .heads = cases[i].heads, .kv_heads = cases[i].kv_heads};
+        const int64_t gap = (int64_t)i % 3; /* rows in no segment */
+        t.head_dim = cases[i].dim;
+        /* Scores in a small range, and in one so wide that weights of earlier tiles vanish. */
+        t.scale = i % 2 ? 0.4f : (float)(1 / sqrt((double)t.head_dim));
+        t.layout = i % 2 ? LAYOUT_FUSED : LAYOUT_APART;
         t.n_segments = 1;
-        t.rows[0] = 333;
-        t.segments[0] = (ink_segment){{0}, {t.rows[0]}};
+        t.rows[0] = cases[i].rows + 2 * gap;
+        t.segments[0] = (ink_segment){{gap}, {cases[i].rows}};
         for (int part = 0; part < part_count; part++) {
             t.dtype[part] = INK_BF16;
         }
@@ -244,6 +255,7 @@ static void test_causal(void **state) {
     for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
         trial t = {.random = 6000 + i, .streams = 1, .heads = 28, .kv_heads = 4, .head_dim = 128};
         t.causal = true;
+        t.scale = (float)(1 / sqrt((double)t.head_dim));
         t.n_segments = 2;
         for (int s = 0; s < 2; s++) {
             t.segments[s] = (ink_segment){{t.rows[0]}, {lengths[i][s]}};

@@ -130,7 +130,7 @@ static void encodes_pixels_and_texts(void **state) {
                                     {"", NULL, ""},
                                     {long_text, NULL, NULL}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        for (int level = 0; level <= 9; level += 3) {
+        for (int level = 0; level <= 9; level++) {
             ink_png_options options;
             ink_png_options_init(&options);
             options.parameters = cases[i][0];

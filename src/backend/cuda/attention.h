@@ -124,6 +124,17 @@ ink_status ink_cuda_attention_hopper_run(void *state, cudaStream_t, ink_error *)
 size_t ink_cuda_attention_hopper_bytes(const void *state);
 void ink_cuda_attention_hopper_destroy(void *state);
 
+/* One for heads of 384 columns, of compute capability 9.0 too: bf16, one segment of one stream, not causal.
+ */
+bool ink_cuda_attention_wide_can(const ink_cuda_attention_problem *, const ink_cuda_attention_device *);
+bool ink_cuda_attention_wide_worth(const ink_cuda_attention_problem *);
+ink_status ink_cuda_attention_wide_create(const ink_cuda_attention_problem *,
+                                          const ink_cuda_attention_device *, const void *like, cudaStream_t,
+                                          void **state, ink_error *);
+ink_status ink_cuda_attention_wide_run(void *state, cudaStream_t, ink_error *);
+size_t ink_cuda_attention_wide_bytes(const void *state);
+void ink_cuda_attention_wide_destroy(void *state);
+
 /* Tensor cores of any device since Ampere: q, k and v bf16, head_dim a multiple of 8 up to 512. */
 bool ink_cuda_attention_mma_can(const ink_cuda_attention_problem *, const ink_cuda_attention_device *);
 bool ink_cuda_attention_mma_worth(const ink_cuda_attention_problem *);

@@ -1,0 +1,263 @@
+/*
+ * Attention by the kernel for heads of 384 columns: describes the rows to the copy engine, and cuts the work
+ * so that all multiprocessors have as much of it.
+ */
+#include "backend/cuda/attention_wide.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct wide_state {
+    ink_wide_params params;
+    void *pieces, *starts, *joins, *parts, *stats; /* device */
+    int blocks, n_joins;
+    size_t bytes;
+} wide_state;
+
+/* ---- maps ---- */
+
+typedef CUresult (*encode_function)(CUtensorMap *, CUtensorMapDataType, cuuint32_t, void *,
+                                    const cuuint64_t *, const cuuint64_t *, const cuuint32_t *,
+                                    const cuuint32_t *, CUtensorMapInterleave, CUtensorMapSwizzle,
+                                    CUtensorMapL2promotion, CUtensorMapFloatOOBfill);
+
+static ink_status find_encode(encode_function *encode, ink_error *error) {
+    enum { since = 12000 };
+    enum cudaDriverEntryPointQueryResult result = cudaDriverEntryPointSymbolNotFound;
+    void *symbol = NULL;
+    const cudaError_t code = cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &symbol, since,
+                                                              cudaEnableDefault, &result);
+    if (code != cudaSuccess || result != cudaDriverEntryPointSuccess || !symbol) {
+        return ink_fail(error, INK_ERROR_UNSUPPORTED,
+                        "the driver is too old for the Hopper kernels; install one for CUDA 12 or newer");
+    }
+    memcpy(encode, &symbol, sizeof symbol); /* POSIX promises that a function's address fits */
+    return INK_OK;
+}
+
+/* Rows [row, row + rows) as slices of 64 columns, for boxes of so many rows and slices. What is beyond the
+ * last row reads as 0. */
+static ink_status encode_rows(encode_function encode, const ink_cuda_matrix *x, int64_t row, int64_t rows,
+                              int box_rows, int box_slices, CUtensorMap *map, ink_error *error) {
+    enum { rank = 3, slice = ink_wide_slice_columns };
+    const cuuint64_t dims[rank] = {slice, (cuuint64_t)rows, (cuuint64_t)(x->columns / slice)};
+    const cuuint64_t strides[rank - 1] = {(cuuint64_t)x->stride * sizeof(uint16_t), slice * sizeof(uint16_t)};
+    const cuuint32_t box[rank] = {slice, (cuuint32_t)box_rows, (cuuint32_t)box_slices};
+    const cuuint32_t every[rank] = {1, 1, 1};
+    const CUresult result =
+        encode(map, CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, rank, ink_cuda_attention_row(x, row), dims, strides,
+               box, every, CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
+               CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+    if (result == CUDA_SUCCESS) return INK_OK;
+    return ink_fail(error, INK_ERROR_INTERNAL, "CUDA could not describe rows of attention: error %d",
+                    (int)result);
+}
+
+static ink_status set_params(ink_wide_params *p, const ink_cuda_attention_problem *problem,
+                             ink_error *error) {
+    const float log2_e = 1.44269504088896340736f;
+    const int slices = ink_wide_head_dim / ink_wide_slice_columns;
+    const int64_t row = problem->segments[0].begin[0], rows = problem->segments[0].length[0];
+    encode_function encode = NULL;
+    INK_TRY(find_encode(&encode, error));
+    p->out = ink_cuda_attention_row(&problem->out[0], row);
+    p->out_stride = problem->out[0].stride;
+    p->rows = (int)rows;
+    p->group = (int)(problem->heads / problem->kv_heads);
+    p->scale = problem->scale * log2_e;
+    INK_TRY(encode_rows(encode, &problem->q[0], row, rows, ink_wide_rows, slices, &p->q, error));
+    INK_TRY(encode_rows(encode, &problem->k[0], row, rows, ink_wide_keys, ink_wide_pair, &p->k, error));
+    return encode_rows(encode, &problem->v[0], row, rows, ink_wide_keys, ink_wide_pair, &p->v, error);
+}
+
+/* ---- cutting the work ---- */
+
+/* An item is 128 queries of a head. Every block gets as many whole items as there are for all of them; what
+ * is left is cut into equal runs of tiles, one for a block, of at least `least`. Cuts are not made at fewer
+ * than `near` tiles from an item's ends. */
+enum { near = 4, least = 8 };
+
+typedef struct work {
+    int64_t row_items, items, tiles, blocks;
+    int64_t whole, runs; /* items that are not cut; runs of the others */
+    ink_wide_piece *pieces;
+    ink_wide_join *joins;
+    int32_t *starts;
+    int64_t n_pieces, n_joins, n_parts;
+} work;
+
+static int64_t least_of(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
+
+static int64_t divide_up(int64_t a, int64_t b) {
+    return (a + b - 1) / b;
+}
+
+/* Runs of `left` items: as many as there can be, or somewhat fewer if that spares a block two parts. */
+static int64_t count_runs(const work *w, int64_t left, int multiprocessors) {
+    const int64_t most = least_of(multiprocessors, left * w->tiles / least);
+    const int64_t even = most - most % left;
+    return 8 * even >= 7 * most ? even : most;
+}
+
+/* Does the longest run get shorter by more than it takes to write and join the parts? On an H200, a tile took
+ * 2.2 us; the other kernel cost about three such, and a part the 13th of one. */
+static bool is_gain(const work *w, int64_t left, int64_t runs) {
+    const int64_t parts = runs % left == 0 ? runs : runs + left;
+    return w->tiles - divide_up(left * w->tiles, runs) > 3 + parts / 13;
+}
+
+static void plan_work(work *w, const ink_cuda_attention_problem *problem, int multiprocessors) {
+    const int64_t rows = problem->segments[0].length[0];
+    w->row_items = divide_up(rows, ink_wide_rows);
+    w->items = w->row_items * problem->heads;
+    w->tiles = divide_up(rows, ink_wide_keys);
+    const int64_t left = w->items % multiprocessors;
+    w->runs = left > 0 ? count_runs(w, left, multiprocessors) : 0;
+    if (w->runs > 0 && !is_gain(w, left, w->runs)) w->runs = 0;
+    w->whole = w->runs > 0 ? w->items - left : w->items;
+    w->blocks = least_of(multiprocessors, w->whole > w->runs ? w->whole : w->runs);
+}
+
+static ink_wide_piece piece_of(const work *w, int64_t item, int64_t first, int64_t end) {
+    return (ink_wide_piece){(int32_t)(item % w->row_items * ink_wide_rows), (int32_t)(item / w->row_items),
+                            (int32_t)first, (int32_t)end, -1};
+}
+
+/* Where run r begins, in tiles of all cut items. */
+static int64_t run_begin(const work *w, int64_t r) {
+    const int64_t at = r * (w->items - w->whole) * w->tiles / w->runs, inside = at % w->tiles;
+    if (inside < near) return at - inside;
+    return w->tiles - inside < near ? at + w->tiles - inside : at;
+}
+
+/* Adds the tiles [begin, end) of cut items. */
+static void add_run(work *w, int64_t begin, int64_t end) {
+    while (begin < end) {
+        const int64_t item = begin / w->tiles, item_end = (item + 1) * w->tiles;
+        const int64_t stop = end < item_end ? end : item_end;
+        ink_wide_piece piece = piece_of(w, w->whole + item, begin - item * w->tiles, stop - item * w->tiles);
+        if (stop - begin < w->tiles) {
+            if (piece.first == 0)
+                w->joins[w->n_joins++] = (ink_wide_join){piece.row, piece.head, (int32_t)w->n_parts, 0};
+            w->joins[w->n_joins - 1].count++;
+            piece.part = (int32_t)w->n_parts++;
+        }
+        w->pieces[w->n_pieces++] = piece;
+        begin = stop;
+    }
+}
+
+static ink_status list_work(work *w, ink_error *error) {
+    const size_t cut = (size_t)(w->items - w->whole);
+    const size_t most = (size_t)(w->items + w->blocks);
+    w->pieces = calloc(most, sizeof *w->pieces);
+    w->joins = calloc(cut + 1, sizeof *w->joins);
+    w->starts = calloc((size_t)w->blocks + 1, sizeof *w->starts);
+    if (!w->pieces || !w->joins || !w->starts) {
+        return ink_fail_memory(error, "the pieces of attention", most * sizeof *w->pieces);
+    }
+    for (int64_t b = 0; b < w->blocks; b++) {
+        w->starts[b] = (int32_t)w->n_pieces;
+        for (int64_t item = b; item < w->whole; item += w->blocks) {
+            w->pieces[w->n_pieces++] = piece_of(w, item, 0, w->tiles);
+        }
+        if (b < w->runs) add_run(w, run_begin(w, b), run_begin(w, b + 1));
+    }
+    w->starts[w->blocks] = (int32_t)w->n_pieces;
+    return INK_OK;
+}
+
+static ink_status upload_work(wide_state *state, const work *w, cudaStream_t stream, ink_error *error) {
+    const size_t pieces = (size_t)w->n_pieces * sizeof *w->pieces;
+    const size_t starts = ((size_t)w->blocks + 1) * sizeof *w->starts;
+    const size_t joins = (size_t)w->n_joins * sizeof *w->joins;
+    const size_t rows = (size_t)w->n_parts * ink_wide_rows;
+    const size_t parts = rows * ink_wide_head_dim * sizeof(float), stats = rows * sizeof(ink_wide_stat);
+    INK_TRY(ink_cuda_attention_upload(w->pieces, pieces, stream, &state->pieces, error));
+    INK_TRY(ink_cuda_attention_upload(w->starts, starts, stream, &state->starts, error));
+    INK_TRY(ink_cuda_attention_upload(w->joins, joins, stream, &state->joins, error));
+    if (rows > 0) {
+        INK_TRY(ink_cuda_check(cudaMalloc(&state->parts, parts), "attention's parts", error));
+        INK_TRY(ink_cuda_check(cudaMalloc(&state->stats, stats), "attention's parts", error));
+    }
+    state->params.pieces = state->pieces;
+    state->params.starts = state->starts;
+    state->params.joins = state->joins;
+    state->params.parts = state->parts;
+    state->params.stats = state->stats;
+    state->blocks = (int)w->blocks;
+    state->n_joins = (int)w->n_joins;
+    state->bytes = pieces + starts + joins + parts + stats;
+    return INK_OK;
+}
+
+static ink_status make_work(wide_state *state, const ink_cuda_attention_problem *problem, int multiprocessors,
+                            cudaStream_t stream, ink_error *error) {
+    work w = {0};
+    plan_work(&w, problem, multiprocessors);
+    ink_status status = list_work(&w, error);
+    if (status == INK_OK) status = upload_work(state, &w, stream, error);
+    free(w.pieces), free(w.joins), free(w.starts);
+    return status;
+}
+
+/* ---- the kind ---- */
+
+static bool is_aligned(const ink_cuda_matrix *x) {
+    enum { unit = 8 }; /* elements of 16 bytes */
+    return x->dtype == INK_BF16 && x->stride % unit == 0 && (uintptr_t)x->data % 16 == 0;
+}
+
+bool ink_cuda_attention_wide_can(const ink_cuda_attention_problem *problem,
+                                 const ink_cuda_attention_device *device) {
+    return device->major == 9 && device->minor == 0 && device->shared_bytes >= ink_wide_shared_bytes() &&
+           !problem->causal && problem->head_dim == ink_wide_head_dim && problem->scale > 0 &&
+           problem->streams == 1 && problem->n_segments == 1 && is_aligned(&problem->q[0]) &&
+           is_aligned(&problem->k[0]) && is_aligned(&problem->v[0]) && is_aligned(&problem->out[0]);
+}
+
+bool ink_cuda_attention_wide_worth(const ink_cuda_attention_problem *problem) {
+    (void)problem;
+    return true;
+}
+
+ink_status ink_cuda_attention_wide_create(const ink_cuda_attention_problem *problem,
+                                          const ink_cuda_attention_device *device, const void *like,
+                                          cudaStream_t stream, void **out, ink_error *error) {
+    (void)like;
+    *out = NULL;
+    wide_state *state = aligned_alloc(_Alignof(wide_state), sizeof *state);
+    if (!state) return ink_fail_memory(error, "an attention plan", sizeof *state);
+    memset(state, 0, sizeof *state);
+    ink_status status = ink_wide_prepare(error);
+    if (status == INK_OK) status = set_params(&state->params, problem, error);
+    if (status == INK_OK) status = make_work(state, problem, device->multiprocessors, stream, error);
+    if (status != INK_OK) {
+        ink_cuda_attention_wide_destroy(state);
+        return status;
+    }
+    *out = state;
+    return INK_OK;
+}
+
+ink_status ink_cuda_attention_wide_run(void *opaque, cudaStream_t stream, ink_error *error) {
+    const wide_state *state = opaque;
+    INK_TRY(ink_cuda_check(ink_wide_launch(stream, state->blocks, &state->params), "attention", error));
+    if (state->n_joins == 0) return INK_OK;
+    return ink_cuda_check(ink_wide_launch_joins(stream, state->n_joins, &state->params), "attention", error);
+}
+
+size_t ink_cuda_attention_wide_bytes(const void *state) {
+    return ((const wide_state *)state)->bytes;
+}
+
+void ink_cuda_attention_wide_destroy(void *opaque) {
+    wide_state *state = opaque;
+    void *const memory[] = {state->pieces, state->starts, state->joins, state->parts, state->stats};
+    for (size_t i = 0; i < sizeof memory / sizeof memory[0]; i++) {
+        (void)cudaFree(memory[i]);
+    }
+    free(state);
+}
