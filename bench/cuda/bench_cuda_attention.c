@@ -4,7 +4,10 @@
  * for pictures of 512, 1024 and 1328 pixels, with one prompt and two: "joint" has the rows of a segment
  * adjacent and q, k and v in one wide matrix, as programs are lowered; "apart" has a matrix for each stream.
  *
- *   bench_cuda_attention [KIND]
+ *   bench_cuda_attention [KIND [SECONDS]]
+ *
+ * With SECONDS, every row also has the TFLOP/s of so long a run without a pause: a card that draws all the
+ * power that it may runs slower then.
  */
 #include "backend/cuda/attention.h"
 
@@ -167,6 +170,22 @@ static double measure(ink_cuda_attention_plan *plan, bool once) {
     return times[n / 2];
 }
 
+/* Mean microseconds of a run in the second half of `seconds`, if one takes about `microseconds`. */
+static double measure_sustained(ink_cuda_attention_plan *plan, double microseconds, double seconds) {
+    cudaStream_t stream;
+    cudaEvent_t begin, end;
+    const int runs = (int)(seconds * 1e6 / microseconds / 2) + 1;
+    must(cudaStreamCreate(&stream));
+    must(cudaEventCreate(&begin));
+    must(cudaEventCreate(&end));
+    (void)time_runs(plan, stream, begin, end, runs);
+    const double milliseconds = time_runs(plan, stream, begin, end, runs);
+    must(cudaEventDestroy(begin));
+    must(cudaEventDestroy(end));
+    must(cudaStreamDestroy(stream));
+    return milliseconds * 1000 / runs;
+}
+
 /* |a - b| / |b|, NaN if there is one. */
 static double distance(const uint16_t *a, const uint16_t *b, int64_t count) {
     double error = 0, size = 0;
@@ -180,7 +199,8 @@ static double distance(const uint16_t *a, const uint16_t *b, int64_t count) {
 
 /* The output of one kind, NULL if it cannot do this; prints its time, and how far it is from `want`, which
  * only the first one has not. */
-static uint16_t *run_kind(const bench *b, const ink_cuda_attention_kind *kind, const uint16_t *want) {
+static uint16_t *run_kind(const bench *b, const ink_cuda_attention_kind *kind, const uint16_t *want,
+                          double seconds) {
     ink_error error = {0};
     ink_cuda_attention_plan *plan = NULL;
     const bench_case *c = &b->c;
@@ -199,8 +219,11 @@ static uint16_t *run_kind(const bench *b, const ink_cuda_attention_kind *kind, c
     const int64_t columns = b->columns[part_out];
     if (!c->joint) /* rows between the streams are no output */
         memset(out + c->n * c->text * columns, 0, (size_t)(gap_rows * columns) * sizeof *out);
-    printf("%9.1f us %7.1f TFLOP/s  error %.1e\n", microseconds, flops / microseconds * 1e-6,
+    printf("%9.1f us %7.1f TFLOP/s  error %.1e", microseconds, flops / microseconds * 1e-6,
            want ? distance(out, want, b->rows * columns) : 0.0);
+    if (want && seconds > 0)
+        printf("  sustained %7.1f TFLOP/s", flops / measure_sustained(plan, microseconds, seconds) * 1e-6);
+    printf("\n");
     fflush(stdout);
     ink_cuda_attention_plan_destroy(plan);
     return out;
@@ -220,14 +243,16 @@ int main(int argc, char **argv) {
         return 77;
     }
     size_t n;
+    const double seconds = argc > 2 ? strtod(argv[2], NULL) : 0;
     uint16_t *numbers = make_pattern();
     const ink_cuda_attention_kind *kinds = ink_cuda_attention_kinds(&n);
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         bench b;
         open_bench(&b, &cases[i], numbers);
-        uint16_t *want = run_kind(&b, &kinds[n - 1], NULL);
+        uint16_t *want = run_kind(&b, &kinds[n - 1], NULL, 0);
         for (size_t k = 0; k + 1 < n; k++) {
-            if (argc <= 1 || strcmp(argv[1], kinds[k].name) == 0) free(run_kind(&b, &kinds[k], want));
+            if (argc <= 1 || strcmp(argv[1], kinds[k].name) == 0)
+                free(run_kind(&b, &kinds[k], want, seconds));
         }
         free(want);
         must(cudaFree(b.memory));

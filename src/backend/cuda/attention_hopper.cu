@@ -3,10 +3,15 @@
  * are.
  *
  * A block has three warpgroups and stays on its multiprocessor. One thread of the first loads: 128 queries of
- * one head, then the segment's keys and values in tiles of 128 rows through two rings in shared memory. The
+ * one head, then the segment's keys and values in tiles of 144 rows through two rings in shared memory. The
  * other two warpgroups take 64 queries each: scores of the next tile and output of this one run in the tensor
- * cores while the weights of the next are computed, and the two take turns so that one's products run during
- * the other's exponentials.
+ * cores, and as soon as the scores are there they become weights, in registers of their own, while the output
+ * is still being computed. The two warpgroups take turns, so that one's products run during the other's
+ * exponentials. Items follow each other without a gap: the first scores of the next start with the last
+ * output of this one.
+ *
+ * Weights are relative to a base for each row. That is the highest score of the first tile, and another one
+ * is looked for only when a tile's weights are too large: the quotient of two sums does not depend on it.
  *
  * A segment's keys are those of its range in each stream, one after the other. Every range is a tensor of its
  * own for the copy engine, which gives zeros for rows beyond its end: their scores are masked, and their
@@ -21,20 +26,34 @@
 namespace {
 
 constexpr int head_dim = ink_hopper_head_dim, slices = head_dim / hopper::slice_columns;
-constexpr int query_rows = ink_hopper_rows, group_rows = 64, key_rows = ink_hopper_rows, stages = 3;
+constexpr int query_rows = ink_hopper_query_rows, group_rows = 64, key_rows = ink_hopper_key_rows;
+constexpr int stages = 2; /* of queries, of keys and of values */
 constexpr int consumer_groups = query_rows / group_rows;
 constexpr int thread_count = (1 + consumer_groups) * hopper::group_threads;
 /* Products of 16 along the sum. */
 constexpr int steps = head_dim / 16, key_steps = key_rows / 16;
+/* Numbers of a thread: scores, and weights as pairs. */
+constexpr int score_count = key_rows / 2, weight_count = key_rows / 4;
 constexpr uint32_t query_slice_bytes = query_rows * hopper::slice_row_bytes;
 constexpr uint32_t key_slice_bytes = key_rows * hopper::slice_row_bytes;
 constexpr uint32_t query_bytes = slices * query_slice_bytes, key_bytes = slices * key_slice_bytes;
 
+/* What consumers must know of an item. It is written before the item's queries arrive and read until the next
+ * item's have been used; the producer is then at most two items further on. */
+struct work {
+    int tiles; /* 0: there is no item */
+    int first_tiles, first_rows, second_rows, rows;
+    ink_bf16 *out; /* of the first query's head */
+    int64_t out_stride;
+};
+constexpr int works = 4;
+
 struct shared_memory {
-    ink_bf16 q[slices][query_rows][hopper::slice_columns];
+    ink_bf16 q[stages][slices][query_rows][hopper::slice_columns];
     ink_bf16 k[stages][slices][key_rows][hopper::slice_columns];
     ink_bf16 v[stages][slices][key_rows][hopper::slice_columns];
-    uint64_t q_full, q_empty;
+    work items[works];
+    uint64_t q_full[stages], q_empty[stages];
     uint64_t k_full[stages], k_empty[stages], v_full[stages], v_empty[stages];
 };
 constexpr int shared_alignment = 1024, shared_bytes = (int)sizeof(shared_memory) + shared_alignment;
@@ -67,44 +86,57 @@ struct key_tiles {
     __device__ __forceinline__ int row_of(int tile) const {
         return key_rows * (tile < first_tiles ? tile : tile - first_tiles);
     }
-    /* Rows that are there, from the tile's first on; may be more than the tile has. */
-    __device__ __forceinline__ int rows_left(int tile) const {
-        return (tile < first_tiles ? first_rows : second_rows) - row_of(tile);
-    }
 };
 
 /* ---- loading ---- */
 
+__device__ __forceinline__ void describe_work(work &to, const ink_hopper_range &range,
+                                              const ink_cuda_attention_item &item, const key_tiles &tiles) {
+    to.tiles = tiles.count;
+    to.first_tiles = tiles.first_tiles;
+    to.first_rows = tiles.first_rows;
+    to.second_rows = tiles.second_rows;
+    to.rows = item.rows;
+    to.out = static_cast<ink_bf16 *>(range.out) + item.row * range.out_stride + item.head * head_dim;
+    to.out_stride = range.out_stride;
+}
+
+/* Starts a load into a stage of a ring, once it is empty. */
+template <typename tile>
+__device__ __forceinline__ void load(ring &at, tile *stage, uint64_t *full, uint64_t *empty, uint32_t bytes,
+                                     const CUtensorMap &map, int row, int slice) {
+    hopper::barrier_wait(&empty[at.stage], at.parity);
+    hopper::barrier_expect(&full[at.stage], bytes);
+    hopper::load_box(stage[at.stage], &map, &full[at.stage], 0, row, slice);
+    at.next();
+}
+
 [[maybe_unused]] __device__ __forceinline__ void produce(const ink_hopper_params &p, shared_memory &s) {
-    ring keys = {0, 1}, values = {0, 1};
-    uint32_t q_parity = 1;
-    for (int i = (int)blockIdx.x; i < p.n_items; i += (int)gridDim.x) {
+    ring queries = {0, 1}, keys = {0, 1}, values = {0, 1};
+    int number = 0;
+    for (int i = (int)blockIdx.x; i < p.n_items; i += (int)gridDim.x, number++) {
         const ink_cuda_attention_item item = p.items[i];
         const key_tiles tiles(p, item.range);
         const int slice = item.head * slices, key_slice = item.head / p.group * slices;
         /* Values come one tile later than keys: that is the order in which they are needed. */
         for (int tile = 0; tile <= tiles.count; tile++) {
             if (tile < tiles.count) {
-                hopper::barrier_wait(&s.k_empty[keys.stage], keys.parity);
-                hopper::barrier_expect(&s.k_full[keys.stage], key_bytes);
-                hopper::load_box(s.k[keys.stage], &p.ranges[tiles.range_of(tile)].k, &s.k_full[keys.stage], 0,
-                                 tiles.row_of(tile), key_slice);
-                keys.next();
+                load(keys, s.k, s.k_full, s.k_empty, key_bytes, p.ranges[tiles.range_of(tile)].k,
+                     tiles.row_of(tile), key_slice);
             }
             if (tile == 0) {
-                hopper::barrier_wait(&s.q_empty, q_parity);
-                hopper::barrier_expect(&s.q_full, query_bytes);
-                hopper::load_box(s.q, &p.ranges[item.range].q, &s.q_full, 0, item.row, slice);
-                q_parity ^= 1;
+                hopper::barrier_wait(&s.q_empty[queries.stage], queries.parity);
+                describe_work(s.items[number % works], p.ranges[item.range], item, tiles);
+                load(queries, s.q, s.q_full, s.q_empty, query_bytes, p.ranges[item.range].q, item.row, slice);
             } else {
-                hopper::barrier_wait(&s.v_empty[values.stage], values.parity);
-                hopper::barrier_expect(&s.v_full[values.stage], key_bytes);
-                hopper::load_box(s.v[values.stage], &p.ranges[tiles.range_of(tile - 1)].v,
-                                 &s.v_full[values.stage], 0, tiles.row_of(tile - 1), key_slice);
-                values.next();
+                load(values, s.v, s.v_full, s.v_empty, key_bytes, p.ranges[tiles.range_of(tile - 1)].v,
+                     tiles.row_of(tile - 1), key_slice);
             }
         }
     }
+    hopper::barrier_wait(&s.q_empty[queries.stage], queries.parity);
+    s.items[number % works].tiles = 0;
+    hopper::barrier_arrive(&s.q_full[queries.stage]);
 }
 
 /* ---- computing ---- */
@@ -114,8 +146,8 @@ __device__ __forceinline__ void release(uint64_t *empty) {
     if (threadIdx.x % warp_size == 0) hopper::barrier_arrive(empty);
 }
 
-/* scores [64, 128] = q k^T, started. */
-__device__ __forceinline__ void start_scores(float (&scores)[64], uint64_t q, uint64_t k) {
+/* scores [64, 144] = q k^T, started. */
+__device__ __forceinline__ void start_scores(float (&scores)[score_count], uint64_t q, uint64_t k) {
     hopper::keep(scores);
     hopper::product_fence();
 #pragma unroll
@@ -129,7 +161,7 @@ __device__ __forceinline__ void start_scores(float (&scores)[64], uint64_t q, ui
 }
 
 /* out [64, 128] += weights v, or = if not `add`; started. */
-__device__ __forceinline__ void start_output(float (&out)[64], uint32_t (&weights)[32], uint64_t v,
+__device__ __forceinline__ void start_output(float (&out)[64], uint32_t (&weights)[weight_count], uint64_t v,
                                              bool add) {
     hopper::keep(out);
     hopper::keep(weights);
@@ -149,46 +181,37 @@ __device__ __forceinline__ float power_of_2(float x) {
 }
 
 /* Columns from `left` on are no keys. */
-__device__ __forceinline__ void mask(float (&scores)[64], int left) {
-    if (left >= key_rows) return;
+__device__ __forceinline__ void mask(float (&scores)[score_count], int left) {
     const int column = 2 * ((int)threadIdx.x % 4);
 #pragma unroll
-    for (int i = 0; i < 64; i++) {
+    for (int i = 0; i < score_count; i++) {
         if (8 * (i / 4) + column + i % 2 >= left) scores[i] = -INFINITY;
     }
 }
 
-/* What is known of a thread's two rows. The totals are sums over the thread's own columns only. */
+/* What is known of a thread's two rows: the highest score that was looked at, the base, in powers of 2, and
+ * the sum of weights over the thread's own columns. */
 struct row_state {
-    float highest[2], total[2];
+    float highest[2] = {-INFINITY, -INFINITY}, base[2] = {0, 0}, total[2] = {0, 0};
 };
 
-/* Turns scores into weights relative to the rows' new maxima; what was summed before is to be multiplied by
- * `shrink`. */
-__device__ __forceinline__ void soften(float (&scores)[64], row_state &rows, float (&shrink)[2],
-                                       float scale) {
+/* Makes the highest score so far the base; what was summed before is to be multiplied by `shrink`. If all
+ * scores are -inf, the base is so low that any other score will raise it. */
+__device__ __forceinline__ void raise_base(const float (&scores)[score_count], row_state &rows,
+                                           float (&shrink)[2], float scale) {
 #pragma unroll
     for (int h = 0; h < 2; h++) {
         float highest = rows.highest[h];
 #pragma unroll
-        for (int i = 2 * h; i < 64; i += 4) {
+        for (int i = 2 * h; i < score_count; i += 4) {
             highest = fmaxf(highest, fmaxf(scores[i], scores[i + 1]));
         }
         highest = fmaxf(highest, __shfl_xor_sync(0xFFFFFFFFu, highest, 1));
         highest = fmaxf(highest, __shfl_xor_sync(0xFFFFFFFFu, highest, 2));
-        /* As long as all scores are -inf, the sums must stay 0 and not become NaN. */
-        const float base = highest == -INFINITY ? 0 : highest * scale;
-        shrink[h] = power_of_2(fmaf(rows.highest[h], scale, -base));
+        rows.base[h] = fmaxf(highest * scale, -1e30f);
+        shrink[h] = power_of_2(fmaf(rows.highest[h], scale, -rows.base[h]));
         rows.highest[h] = highest;
-        float even = 0, odd = 0;
-#pragma unroll
-        for (int i = 2 * h; i < 64; i += 4) {
-            scores[i] = power_of_2(fmaf(scores[i], scale, -base));
-            scores[i + 1] = power_of_2(fmaf(scores[i + 1], scale, -base));
-            even += scores[i];
-            odd += scores[i + 1];
-        }
-        rows.total[h] = fmaf(rows.total[h], shrink[h], even + odd);
+        rows.total[h] *= shrink[h];
     }
 }
 
@@ -197,12 +220,45 @@ __device__ __forceinline__ uint32_t pair(float low, float high) {
     return *reinterpret_cast<const uint32_t *>(&two);
 }
 
-/* Weights as the left operand of products. */
-__device__ __forceinline__ void narrow_weights(uint32_t (&weights)[32], const float (&scores)[64]) {
+/* Weights as the left operand of products, and their sums in the two rows. */
+__device__ __forceinline__ void weigh(const float (&scores)[score_count], uint32_t (&weights)[weight_count],
+                                      const row_state &rows, float (&sums)[2], float scale) {
+    float even[2] = {0, 0}, odd[2] = {0, 0};
 #pragma unroll
-    for (int i = 0; i < 32; i++) {
-        weights[i] = pair(scores[2 * i], scores[2 * i + 1]);
+    for (int i = 0; i < weight_count; i++) {
+        const int h = i % 2;
+        const float low = power_of_2(fmaf(scores[2 * i], scale, -rows.base[h]));
+        const float high = power_of_2(fmaf(scores[2 * i + 1], scale, -rows.base[h]));
+        even[h] += low;
+        odd[h] += high;
+        weights[i] = pair(low, high);
     }
+    sums[0] = even[0] + odd[0];
+    sums[1] = even[1] + odd[1];
+}
+
+/* Turns an item's scores, the first ones if `fresh`, into weights. `out` may be the subject of products: if
+ * it must be touched, they are waited for. */
+__device__ __forceinline__ void soften(const float (&scores)[score_count], uint32_t (&weights)[weight_count],
+                                       float (&out)[64], row_state &rows, float scale, bool fresh) {
+    /* Far from what overflows in sums or in products with values, and seldom met. */
+    constexpr float most = 1 << 24;
+    float sums[2], shrink[2];
+    if (fresh) raise_base(scores, rows, shrink, scale);
+    weigh(scores, weights, rows, sums, scale);
+    const bool fits = sums[0] <= most && sums[1] <= most; /* not so for NaN */
+    if (__any_sync(0xFFFFFFFFu, !fits)) {
+        hopper::product_wait<0>();
+        hopper::keep(out);
+        raise_base(scores, rows, shrink, scale);
+#pragma unroll
+        for (int i = 0; i < 64; i++) {
+            out[i] *= shrink[i / 2 % 2];
+        }
+        weigh(scores, weights, rows, sums, scale);
+    }
+    rows.total[0] += sums[0];
+    rows.total[1] += sums[1];
 }
 
 /* Among four neighbouring threads: word i of thread t goes to thread i as its word t. */
@@ -224,9 +280,8 @@ __device__ __forceinline__ void transpose4(uint32_t (&x)[4]) {
 
 /* Divides by the totals and writes the rows that are there. A thread has two neighbouring columns of every
  * eight; four threads exchange theirs so that each writes eight. */
-__device__ __forceinline__ void store(const ink_hopper_params &p, const ink_cuda_attention_item &item,
-                                      int group_row, const float (&out)[64], const row_state &rows) {
-    const ink_hopper_range &to = p.ranges[item.range];
+__device__ __forceinline__ void store(const work &item, int group_row, const float (&out)[64],
+                                      const row_state &rows) {
     const int thread = (int)threadIdx.x % hopper::group_threads;
 #pragma unroll
     for (int h = 0; h < 2; h++) {
@@ -235,8 +290,7 @@ __device__ __forceinline__ void store(const ink_hopper_params &p, const ink_cuda
         total += __shfl_xor_sync(0xFFFFFFFFu, total, 2);
         const float factor = 1 / total;
         const int row = group_row + thread / warp_size * 16 + thread % warp_size / 4 + 8 * h;
-        ink_bf16 *at = static_cast<ink_bf16 *>(to.out) + (item.row + row) * to.out_stride +
-                       item.head * head_dim + 8 * (thread % 4);
+        ink_bf16 *at = item.out + row * item.out_stride + 8 * (thread % 4);
 #pragma unroll
         for (int i = 0; i < 4; i++) {
             uint32_t words[4];
@@ -261,67 +315,120 @@ __device__ __forceinline__ void give_turn(int group) {
     hopper::turn_arrive(2 - group, consumer_groups * hopper::group_threads);
 }
 
-[[maybe_unused]] __device__ __forceinline__ void consume(const ink_hopper_params &p, shared_memory &s,
-                                                         int group) {
-    const uint64_t q = hopper::describe(&s.q[0][group * group_rows][0], 16);
-    const uint64_t k = hopper::describe(s.k, 16), v = hopper::describe(s.v, key_slice_bytes);
-    ring keys = {0, 0}, values = {0, 0};
-    uint32_t q_parity = 0;
-    if (group == 1) give_turn(group);
-    for (int index = (int)blockIdx.x; index < p.n_items; index += (int)gridDim.x) {
-        const ink_cuda_attention_item item = p.items[index];
-        const key_tiles tiles(p, item.range);
-        float scores[64], out[64], shrink[2];
-        uint32_t weights[32];
-        row_state rows = {{-INFINITY, -INFINITY}, {0, 0}};
-        hopper::barrier_wait(&s.q_full, q_parity);
-        q_parity ^= 1;
-        hopper::barrier_wait(&s.k_full[keys.stage], keys.parity);
-        start_scores(scores, q, k + keys.stage * (key_bytes / 16));
-        hopper::product_wait<0>();
-        hopper::keep(scores);
-        release(&s.k_empty[keys.stage]);
-        keys.next();
-        if (tiles.count == 1) release(&s.q_empty);
-        mask(scores, tiles.rows_left(0));
-        soften(scores, rows, shrink, p.scale);
-        narrow_weights(weights, scores);
-        hopper::barrier_wait(&s.v_full[values.stage], values.parity);
-        for (int tile = 1; tile < tiles.count; tile++) {
-            hopper::barrier_wait(&s.k_full[keys.stage], keys.parity);
-            await_turn(group);
-            start_scores(scores, q, k + keys.stage * (key_bytes / 16));
-            start_output(out, weights, v + values.stage * (key_bytes / 16), tile > 1);
-            give_turn(group);
-            hopper::product_wait<1>();
-            hopper::keep(scores);
-            release(&s.k_empty[keys.stage]);
-            keys.next();
-            if (tile == tiles.count - 1) release(&s.q_empty);
-            mask(scores, tiles.rows_left(tile));
-            soften(scores, rows, shrink, p.scale);
-            /* Here, and not where the values are needed: the compiler moves the wait for the products to the
-             * begin of the code without branches that it is in, in front of the exponentials that are to run
-             * meanwhile; this wait is a branch between the two. */
-            const ring used = values;
-            values.next();
-            hopper::barrier_wait(&s.v_full[values.stage], values.parity);
-            hopper::product_wait<0>();
-            hopper::keep(out);
-            hopper::keep(weights);
-            release(&s.v_empty[used.stage]);
-#pragma unroll
-            for (int i = 0; i < 64; i++) {
-                out[i] *= shrink[i / 2 % 2];
-            }
-            narrow_weights(weights, scores);
-        }
-        start_output(out, weights, v + values.stage * (key_bytes / 16), tiles.count > 1);
+/* A number that is the same in all threads of a warp, which the compiler would not know. What depends on it
+ * then stays in registers that the warp shares, as descriptors of operands must be: nothing is moved between
+ * products. */
+__device__ __forceinline__ int uniform(int x) {
+    return __reduce_max_sync(0xFFFFFFFFu, x);
+}
+
+/* Where a warpgroup is: the tile whose scores come next, and the values for the weights that it has. */
+struct place {
+    ring queries, keys, values;
+    int number, tile, tiles, edge; /* edge: the last tile of the first range; like the last one, not full */
+    bool add;                      /* is `out` the begun output of an item? */
+    __device__ __forceinline__ void begin_item(shared_memory &s) {
+        hopper::barrier_wait(&s.q_full[queries.stage], queries.parity);
+        const work &item = s.items[number % works];
+        tile = 0;
+        tiles = item.tiles;
+        edge = item.first_tiles - 1;
+    }
+};
+
+/* What does not change. */
+struct operands {
+    uint64_t q, k, v;
+    float scale;
+    int group;
+};
+
+__device__ __forceinline__ void mask_edge(float (&scores)[score_count], const shared_memory &s,
+                                          const place &at) {
+    if (at.tile != at.edge && at.tile != at.tiles - 1) return;
+    const work &item = s.items[at.number % works];
+    mask(scores, at.tile < item.first_tiles ? item.first_rows - at.tile * key_rows
+                                            : item.second_rows - (at.tile - item.first_tiles) * key_rows);
+}
+
+/* The tile's scores are there: lets go of keys, and of queries if they were the last. */
+__device__ __forceinline__ void release_scored(shared_memory &s, place &at) {
+    release(&s.k_empty[at.keys.stage]);
+    at.keys.next();
+    if (at.tile == at.tiles - 1) release(&s.q_empty[at.queries.stage]);
+}
+
+/* The item's last output, with nothing beside it. */
+__device__ __forceinline__ void finish(shared_memory &s, const operands &x, const place &at, float (&out)[64],
+                                       const row_state &rows, uint32_t (&weights)[weight_count]) {
+    start_output(out, weights, x.v + at.values.stage * (key_bytes / 16), at.add);
+    hopper::product_wait<0>();
+    hopper::keep(out);
+    store(s.items[(at.number - 1) % works], x.group * group_rows, out, rows);
+}
+
+/* The next tile's scores, and the output of the one before, whose weights are `now`; makes the weights
+ * `next`. False after the last output of all. */
+__device__ __forceinline__ bool advance(shared_memory &s, const operands &x, place &at,
+                                        float (&scores)[score_count], float (&out)[64], row_state &rows,
+                                        uint32_t (&now)[weight_count], uint32_t (&next)[weight_count]) {
+    const bool fresh = ++at.tile == at.tiles;
+    if (fresh) {
+        at.number++;
+        at.queries.next();
+        at.begin_item(s);
+    }
+    hopper::barrier_wait(&s.v_full[at.values.stage], at.values.parity);
+    if (at.tiles == 0) {
+        finish(s, x, at, out, rows, now);
+        return false;
+    }
+    hopper::barrier_wait(&s.k_full[at.keys.stage], at.keys.parity);
+    await_turn(x.group);
+    start_scores(scores, x.q + at.queries.stage * (query_bytes / 16), x.k + at.keys.stage * (key_bytes / 16));
+    start_output(out, now, x.v + at.values.stage * (key_bytes / 16), at.add);
+    give_turn(x.group);
+    hopper::product_wait<1>();
+    hopper::keep(scores);
+    release_scored(s, at);
+    if (fresh) {
         hopper::product_wait<0>();
         hopper::keep(out);
-        release(&s.v_empty[values.stage]);
-        values.next();
-        store(p, item, group * group_rows, out, rows);
+        store(s.items[(at.number - 1) % works], x.group * group_rows, out, rows);
+        rows = row_state();
+    }
+    mask_edge(scores, s, at);
+    /* Its last branch depends on all weights: the compiler would move the wait for the products to the begin
+     * of the code without branches that it is in, and the weights behind it. */
+    soften(scores, next, out, rows, x.scale, fresh);
+    hopper::product_wait<0>();
+    hopper::keep(out);
+    hopper::keep(now);
+    release(&s.v_empty[at.values.stage]);
+    at.values.next();
+    at.add = !fresh;
+    return true;
+}
+
+[[maybe_unused]] __device__ __forceinline__ void consume(const ink_hopper_params &p, shared_memory &s,
+                                                         int group) {
+    const operands x = {hopper::describe(&s.q[0][0][group * group_rows][0], 16), hopper::describe(s.k, 16),
+                        hopper::describe(s.v, key_slice_bytes), p.scale, group};
+    place at = {{0, 0}, {0, 0}, {0, 0}, 0, 0, 0, 0, false};
+    float scores[score_count], out[64];
+    uint32_t weights[2][weight_count];
+    row_state rows;
+    if (group == 1) give_turn(group);
+    at.begin_item(s);
+    hopper::barrier_wait(&s.k_full[0], 0);
+    start_scores(scores, x.q, x.k);
+    hopper::product_wait<0>();
+    hopper::keep(scores);
+    mask_edge(scores, s, at);
+    release_scored(s, at);
+    soften(scores, weights[0], out, rows, x.scale, true);
+    while (advance(s, x, at, scores, out, rows, weights[0], weights[1]) &&
+           advance(s, x, at, scores, out, rows, weights[1], weights[0])) {
     }
     if (group == 0) await_turn(group); /* the other's last gift */
 }
@@ -342,9 +449,9 @@ __global__ void __launch_bounds__(thread_count, 1)
     shared_memory &s = *reinterpret_cast<shared_memory *>(aligned);
     if (threadIdx.x == 0) {
         const int consumer_warps = consumer_groups * hopper::group_threads / warp_size;
-        hopper::barrier_init(&s.q_full, 1);
-        hopper::barrier_init(&s.q_empty, consumer_warps);
         for (int i = 0; i < stages; i++) {
+            hopper::barrier_init(&s.q_full[i], 1);
+            hopper::barrier_init(&s.q_empty[i], consumer_warps);
             hopper::barrier_init(&s.k_full[i], 1);
             hopper::barrier_init(&s.k_empty[i], consumer_warps);
             hopper::barrier_init(&s.v_full[i], 1);
@@ -358,7 +465,7 @@ __global__ void __launch_bounds__(thread_count, 1)
         if (threadIdx.x == 0) produce(p, s);
     } else {
         hopper::registers_increase<240>();
-        consume(p, s, (int)threadIdx.x / hopper::group_threads - 1);
+        consume(p, s, uniform((int)threadIdx.x / hopper::group_threads) - 1);
     }
 #endif
 }

@@ -15,12 +15,14 @@ extern "C" {
 enum {
     ink_hopper_head_dim = 128,
     ink_hopper_slice_columns = 64, /* of the innermost dim of maps */
-    ink_hopper_rows = 128,         /* of a tile of queries, keys or values: of the box of maps */
+    ink_hopper_query_rows = 128,   /* of a tile: of the box of maps */
+    ink_hopper_key_rows = 144,     /* of a tile of keys or values */
     ink_hopper_most_segments = 8,  /* of a launch */
     ink_hopper_most_ranges = INK_MAX_STREAMS * ink_hopper_most_segments
 };
 
-/* The rows of one segment in one stream. Maps are of [columns / 64, rows, 64], with boxes of [2, 128, 64]. */
+/* The rows of one segment in one stream. Maps are of [columns / 64, rows, 64], with boxes of a tile's rows.
+ */
 typedef struct ink_hopper_range {
     CUtensorMap q, k, v;
     void *out;          /* row 0 of the range */

@@ -36,9 +36,10 @@ static ink_status find_encode(encode_function *encode, ink_error *error) {
     return INK_OK;
 }
 
-/* Rows [row, row + rows) as slices of 64 columns. What is beyond the last row reads as 0. */
+/* Rows [row, row + rows) as slices of 64 columns, for tiles of `tile_rows`. What is beyond the last row reads
+ * as 0. */
 static ink_status encode_rows(encode_function encode, const ink_cuda_matrix *x, int64_t row, int64_t rows,
-                              CUtensorMap *map, ink_error *error) {
+                              cuuint32_t tile_rows, CUtensorMap *map, ink_error *error) {
     enum {
         rank = 3,
         slice_bytes = ink_hopper_slice_columns * 2,
@@ -47,7 +48,7 @@ static ink_status encode_rows(encode_function encode, const ink_cuda_matrix *x, 
     const cuuint64_t dims[rank] = {ink_hopper_slice_columns, (cuuint64_t)rows,
                                    (cuuint64_t)(x->columns / ink_hopper_slice_columns)};
     const cuuint64_t strides[rank - 1] = {(cuuint64_t)x->stride * sizeof(uint16_t), slice_bytes};
-    const cuuint32_t box[rank] = {ink_hopper_slice_columns, ink_hopper_rows, slices}, every[rank] = {1, 1, 1};
+    const cuuint32_t box[rank] = {ink_hopper_slice_columns, tile_rows, slices}, every[rank] = {1, 1, 1};
     const CUresult result =
         encode(map, CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, rank, ink_cuda_attention_row(x, row), dims, strides,
                box, every, CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
@@ -72,9 +73,9 @@ static ink_status set_params(ink_hopper_params *p, const ink_cuda_attention_prob
         range->rows = (int)rows;
         range->out = ink_cuda_attention_row(&problem->out[s], row);
         range->out_stride = problem->out[s].stride;
-        INK_TRY(encode_rows(encode, &problem->q[s], row, rows, &range->q, error));
-        INK_TRY(encode_rows(encode, &problem->k[s], row, rows, &range->k, error));
-        INK_TRY(encode_rows(encode, &problem->v[s], row, rows, &range->v, error));
+        INK_TRY(encode_rows(encode, &problem->q[s], row, rows, ink_hopper_query_rows, &range->q, error));
+        INK_TRY(encode_rows(encode, &problem->k[s], row, rows, ink_hopper_key_rows, &range->k, error));
+        INK_TRY(encode_rows(encode, &problem->v[s], row, rows, ink_hopper_key_rows, &range->v, error));
     }
     return INK_OK;
 }
@@ -90,7 +91,7 @@ static ink_status make_launches(hopper_state *state, const ink_cuda_attention_pr
         ink_cuda_attention_item *items = NULL;
         size_t n = 0;
         INK_TRY(set_params(&launch->params, problem, first, count, encode, error));
-        INK_TRY(ink_cuda_attention_items(problem, first, count, ink_hopper_rows, &items, &n, error));
+        INK_TRY(ink_cuda_attention_items(problem, first, count, ink_hopper_query_rows, &items, &n, error));
         const ink_status status =
             ink_cuda_attention_upload(items, n * sizeof *items, stream, &launch->items, error);
         free(items);

@@ -138,23 +138,25 @@ template <int n> static __device__ __forceinline__ void keep(uint32_t (&x)[n]) {
 #define INK_HOPPER_16(d, i)                                                                                  \
     INK_HOPPER_4(d, i), INK_HOPPER_4(d, (i) + 4), INK_HOPPER_4(d, (i) + 8), INK_HOPPER_4(d, (i) + 12)
 #define INK_HOPPER_64(d) INK_HOPPER_16(d, 0), INK_HOPPER_16(d, 16), INK_HOPPER_16(d, 32), INK_HOPPER_16(d, 48)
-#define INK_HOPPER_NAMES                                                                                     \
-    "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "                                \
+#define INK_HOPPER_72(d) INK_HOPPER_64(d), INK_HOPPER_4(d, 64), INK_HOPPER_4(d, 68)
+#define INK_HOPPER_NAMES_64                                                                                  \
+    "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "                                 \
     "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "                       \
     "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, "                       \
-    "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63}"
+    "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
+#define INK_HOPPER_NAMES_72 INK_HOPPER_NAMES_64 ", %64, %65, %66, %67, %68, %69, %70, %71"
 
-/* d [64, 128] = a [64, 16] b^T, or += if `add`; b [128, 16]; a and b have rows along the sum. Thread t has of
+/* d [64, 144] = a [64, 16] b^T, or += if `add`; b [144, 16]; a and b have rows along the sum. Thread t has of
  * d the rows 16 (t / 32) + t % 32 / 4 and 8 more, and there the columns 8 j + 2 (t % 4) and 1 more: d[4 j],
  * d[4 j + 1] of the first row, d[4 j + 2], d[4 j + 3] of the second. */
-static __device__ __forceinline__ void product(float (&d)[64], uint64_t a, uint64_t b, bool add) {
+static __device__ __forceinline__ void product(float (&d)[72], uint64_t a, uint64_t b, bool add) {
     asm volatile("{\n"
                  ".reg .pred p;\n"
-                 "setp.ne.b32 p, %66, 0;\n"
-                 "wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 " INK_HOPPER_NAMES
-                 ", %64, %65, p, 1, 1, 0, 0;\n"
+                 "setp.ne.b32 p, %74, 0;\n"
+                 "wgmma.mma_async.sync.aligned.m64n144k16.f32.bf16.bf16 {" INK_HOPPER_NAMES_72
+                 "}, %72, %73, p, 1, 1, 0, 0;\n"
                  "}\n"
-                 : INK_HOPPER_64(d)
+                 : INK_HOPPER_72(d)
                  : "l"(a), "l"(b), "r"((int)add));
 }
 
@@ -164,14 +166,16 @@ static __device__ __forceinline__ void product(float (&d)[64], const uint32_t *a
     asm volatile("{\n"
                  ".reg .pred p;\n"
                  "setp.ne.b32 p, %69, 0;\n"
-                 "wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 " INK_HOPPER_NAMES
-                 ", {%64, %65, %66, %67}, %68, p, 1, 1, 1;\n"
+                 "wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 {" INK_HOPPER_NAMES_64
+                 "}, {%64, %65, %66, %67}, %68, p, 1, 1, 1;\n"
                  "}\n"
                  : INK_HOPPER_64(d)
                  : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"((int)add));
 }
 
-#undef INK_HOPPER_NAMES
+#undef INK_HOPPER_NAMES_72
+#undef INK_HOPPER_NAMES_64
+#undef INK_HOPPER_72
 #undef INK_HOPPER_64
 #undef INK_HOPPER_16
 #undef INK_HOPPER_4
