@@ -161,7 +161,8 @@ function(ink_add_fake_cuda_tests)
   add_library(ink_fake_cuda STATIC ${helpers} ${PROJECT_SOURCE_DIR}/tests/cuda/open_model.c
     ${PROJECT_SOURCE_DIR}/tests/cuda/step_program.c)
   foreach(name analysis backend execute fuse joint link lower lower_joint memory profile program quantise run settle stream unite united
-      upload weights)
+      upload weights
+      linear_schedule)
     target_sources(ink_fake_cuda PRIVATE ${backend}/${name}.c)
   endforeach()
   target_include_directories(ink_fake_cuda BEFORE PUBLIC ${fake})

@@ -218,7 +218,9 @@ static void run_case(bench *b, const shape *s, const int64_t rows[2]) {
         must(cudaMemcpy(want[i], p->products[i].out.data, bytes, cudaMemcpyDeviceToHost));
         must(cudaMemset(p->products[i].out.data, 0xFF, bytes));
     }
-    must_run(ink_hopper_linear_create(p, b->multiprocessors, b->stream, &b->own, &error), &error);
+    must_run(ink_hopper_linear_create(p, b->multiprocessors, ink_cuda_linears_scratch(b->linears),
+                                      ink_cuda_linears_bytes(b->linears), b->stream, &b->own, &error),
+             &error);
     measure(b, "own", true, flops);
     for (int i = 0; i < p->n_groups; i++) {
         printf("  error %.1e", distance(&p->products[i].out, want[i], want[i] + rows[i] * s->n));

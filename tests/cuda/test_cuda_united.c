@@ -215,10 +215,13 @@ static void run_groups(group *groups, int n, bool fp8) {
     ink_hopper_linear *linear;
     ink_error error = {0};
     cudaStream_t stream;
+    void *scratch;
+    const size_t scratch_bytes = draw(3) ? (size_t)32 << 20 : 0;
+    check(cudaMalloc(&scratch, (size_t)32 << 20));
     check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
     for (int run = 0; run < 2; run++) { /* nothing of a run is left to the next */
-        if (run == 0 &&
-            ink_hopper_linear_create(&problem, multiprocessors, stream, &linear, &error) != INK_OK)
+        if (run == 0 && ink_hopper_linear_create(&problem, multiprocessors, scratch, scratch_bytes, stream,
+                                                 &linear, &error) != INK_OK)
             fail_msg("INK_KERNEL_SEED=%" PRIu64 ": %s", seed_now, error.message);
         if (ink_hopper_linear_run(linear, &problem, stream, &error) != INK_OK)
             fail_msg("INK_KERNEL_SEED=%" PRIu64 ": %s", seed_now, error.message);
@@ -226,6 +229,7 @@ static void run_groups(group *groups, int n, bool fp8) {
     check(cudaStreamSynchronize(stream));
     ink_hopper_linear_destroy(linear);
     check(cudaStreamDestroy(stream));
+    check(cudaFree(scratch));
     for (int i = 0; i < n; i++) {
         compare(&groups[i], fp8 ? "e4m3" : "bf16");
         close_group(&groups[i]);
@@ -266,6 +270,20 @@ static void test_small(void **unused) {
     }
 }
 
+/* A long K, divided among multiprocessors: the sums of the parts are joined. */
+static void test_divided(void **unused) {
+    (void)unused;
+    seed_now = 0;
+    state = 7;
+    for (int i = 0; i < 6; i++) {
+        const bool fp8 = i % 3 == 2, rotates = i % 2;
+        group groups[2] = {
+            {.m = 500, .n = 384 * (1 + i), .k = 2048 + 16 * i, .biased = true, .rotates = rotates},
+            {.m = i < 3 ? 33 : 100, .n = 384 * (1 + i), .k = 2048 + 16 * i, .rotates = rotates}};
+        run_groups(groups, 2, fp8);
+    }
+}
+
 /* More tiles than multiprocessors, and both ways of sharing them. */
 static void test_many_tiles(void **unused) {
     (void)unused;
@@ -284,6 +302,7 @@ int main(void) {
         print_message("these kernels are for compute capability 9.0\n");
         return 77;
     }
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_small), cmocka_unit_test(test_many_tiles)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_small), cmocka_unit_test(test_divided),
+                                       cmocka_unit_test(test_many_tiles)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -34,23 +34,41 @@ static __device__ __forceinline__ void barrier_arrive_at(uint64_t *barrier, uint
                  : "memory");
 }
 
+/* How long the L2 cache should keep what is loaded or stored. */
+static __device__ __forceinline__ uint64_t cache_policy_normal() {
+    uint64_t policy;
+    asm volatile("createpolicy.fractional.L2::evict_normal.b64 %0, 1.0;" : "=l"(policy));
+    return policy;
+}
+static __device__ __forceinline__ uint64_t cache_policy_first_out() {
+    uint64_t policy;
+    asm volatile("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(policy));
+    return policy;
+}
+static __device__ __forceinline__ uint64_t cache_policy_last_out() {
+    uint64_t policy;
+    asm volatile("createpolicy.fractional.L2::evict_last.b64 %0, 1.0;" : "=l"(policy));
+    return policy;
+}
+
 /* The box of a matrix at column x, row y; what lies outside becomes 0. */
 static __device__ __forceinline__ void load_rows(void *to, const CUtensorMap *map, uint64_t *barrier, int x,
-                                                 int y) {
-    asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes "
-                 "[%0], [%1, {%3, %4}], [%2];" ::"r"(shared_address(to)),
-                 "l"(map), "r"(shared_address(barrier)), "r"(x), "r"(y)
+                                                 int y, uint64_t policy) {
+    asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes"
+                 ".L2::cache_hint [%0], [%1, {%3, %4}], [%2], %5;" ::"r"(shared_address(to)),
+                 "l"(map), "r"(shared_address(barrier)), "r"(x), "r"(y), "l"(policy)
                  : "memory");
 }
 
 /* The same to this place in both blocks of the cluster; the bytes arrive at the barriers of both. */
 static __device__ __forceinline__ void load_rows_for_both(void *to, const CUtensorMap *map, uint64_t *barrier,
-                                                          int x, int y) {
+                                                          int x, int y, uint64_t policy) {
     constexpr uint16_t both = 3;
-    asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes"
-                 ".multicast::cluster [%0], [%1, {%3, %4}], [%2], %5;" ::"r"(shared_address(to)),
-                 "l"(map), "r"(shared_address(barrier)), "r"(x), "r"(y), "h"(both)
-                 : "memory");
+    asm volatile(
+        "cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes"
+        ".multicast::cluster.L2::cache_hint [%0], [%1, {%3, %4}], [%2], %5, %6;" ::"r"(shared_address(to)),
+        "l"(map), "r"(shared_address(barrier)), "r"(x), "r"(y), "h"(both), "l"(policy)
+        : "memory");
 }
 
 /* ---- storing: shared memory is written, the writes are made visible to the copy engine, it stores ---- */
@@ -61,9 +79,11 @@ static __device__ __forceinline__ void store_fence() {
 }
 
 /* By one thread. What lies outside of the matrix is not stored. */
-static __device__ __forceinline__ void store_rows(const void *from, const CUtensorMap *map, int x, int y) {
-    asm volatile("cp.async.bulk.tensor.2d.global.shared::cta.bulk_group [%0, {%2, %3}], [%1];" ::"l"(map),
-                 "r"(shared_address(from)), "r"(x), "r"(y)
+static __device__ __forceinline__ void store_rows(const void *from, const CUtensorMap *map, int x, int y,
+                                                  uint64_t policy) {
+    asm volatile("cp.async.bulk.tensor.2d.global.shared::cta.bulk_group.L2::cache_hint [%0, {%2, %3}], [%1], "
+                 "%4;" ::"l"(map),
+                 "r"(shared_address(from)), "r"(x), "r"(y), "l"(policy)
                  : "memory");
     asm volatile("cp.async.bulk.commit_group;" ::: "memory");
 }

@@ -86,6 +86,10 @@ size_t ink_cuda_linears_bytes(const ink_cuda_linears *linears) {
     return workspace_bytes;
 }
 
+void *ink_cuda_linears_scratch(const ink_cuda_linears *linears) {
+    return linears->workspace;
+}
+
 /* ---- what a problem looks like to the library ---- */
 
 /* The largest power of two up to 256 that divides an address. */

@@ -25,6 +25,8 @@ typedef struct ink_cuda_linear_problem {
 ink_status ink_cuda_linears_create(ink_cuda_linears **linears, ink_error *error);
 void ink_cuda_linears_destroy(ink_cuda_linears *linears); /* NULL is allowed */
 size_t ink_cuda_linears_bytes(const ink_cuda_linears *linears);
+/* Their scratch memory, for others that run between products: ink_cuda_linears_bytes of it. */
+void *ink_cuda_linears_scratch(const ink_cuda_linears *linears);
 
 /* Finds how to compute a problem: only its shape, types and alignment count. The first time for a shape,
  * candidates are run on the problem's memory, and `out` is written. Waits for the stream. */

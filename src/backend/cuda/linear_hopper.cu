@@ -14,7 +14,8 @@ namespace {
 
 constexpr int stages = 4, consumer_groups = 2, group_rows = 64;
 constexpr int thread_count = (1 + consumer_groups) * hopper::group_threads;
-constexpr int consumer_warps = consumer_groups * hopper::group_threads / warp_size, cluster_blocks = 2;
+constexpr int consumer_warps = consumer_groups * hopper::group_threads / warp_size,
+              cluster_blocks = ink_hopper_cluster;
 constexpr int tile_columns = ink_hopper_tile_columns, head_columns = ink_hopper_head_columns;
 constexpr int row_bytes = ink_hopper_box_bytes, x_bytes = ink_hopper_tile_rows * row_bytes,
               w_bytes = tile_columns * row_bytes;
@@ -46,26 +47,36 @@ struct ring {
 template <int box_elements>
 static __device__ __forceinline__ void produce(const ink_hopper_linear_params &p, shared_memory &s,
                                                int rank) {
+    const uint64_t keep = p.keeps_x ? hopper::cache_policy_last_out() : hopper::cache_policy_normal(),
+                   pass_on = p.keeps_x ? hopper::cache_policy_first_out() : hopper::cache_policy_normal();
     ring at = {0, 1};
-    for (int i = (int)blockIdx.x / cluster_blocks; i < p.n_items; i += (int)gridDim.x / cluster_blocks) {
+    const int cluster = (int)blockIdx.x / cluster_blocks, last = p.starts[cluster + 1];
+    for (int i = p.starts[cluster]; i < last; i++) {
         const ink_hopper_linear_item item = p.items[i];
         const CUtensorMap *x = &p.groups[item.group].x, *w = &p.groups[item.group].w;
-        for (int k = 0; k < p.boxes; k++) {
+        for (int k = item.begin; k < item.end; k++) {
             uint64_t *full = &s.full[at.stage];
             unsigned char *to_x = s.x[at.stage], *to_w = s.w[at.stage];
             const int column = k * box_elements;
             hopper::barrier_wait(&s.empty[at.stage], at.parity);
             hopper::barrier_expect(full, x_bytes + w_bytes);
             if (item.across) {
-                const int half = rank * ink_hopper_box_x, w_row = item.column + rank * tile_columns;
-                hopper::load_rows_for_both(to_x + half * row_bytes, x, full, column, item.row + half);
-                hopper::load_rows(to_w, w, full, column, w_row);
-                hopper::load_rows(to_w + w_bytes / 2, w, full, column, w_row + ink_hopper_box_w);
+                const int part = rank * ink_hopper_box_x, w_row = item.column + rank * tile_columns;
+                hopper::load_rows_for_both(to_x + part * row_bytes, x, full, column, item.row + part, keep);
+#pragma unroll
+                for (int i = 0; i < cluster_blocks; i++) {
+                    hopper::load_rows(to_w + i * (w_bytes / cluster_blocks), w, full, column,
+                                      w_row + i * ink_hopper_box_w, pass_on);
+                }
             } else {
-                const int half = rank * ink_hopper_box_w, x_row = item.row + rank * ink_hopper_tile_rows;
-                hopper::load_rows_for_both(to_w + half * row_bytes, w, full, column, item.column + half);
-                hopper::load_rows(to_x, x, full, column, x_row);
-                hopper::load_rows(to_x + x_bytes / 2, x, full, column, x_row + ink_hopper_box_x);
+                const int part = rank * ink_hopper_box_w, x_row = item.row + rank * ink_hopper_tile_rows;
+                hopper::load_rows_for_both(to_w + part * row_bytes, w, full, column, item.column + part,
+                                           pass_on);
+#pragma unroll
+                for (int i = 0; i < cluster_blocks; i++) {
+                    hopper::load_rows(to_x + i * (x_bytes / cluster_blocks), x, full, column,
+                                      x_row + i * ink_hopper_box_x, keep);
+                }
             }
             at.next();
         }
@@ -188,7 +199,8 @@ static __device__ __forceinline__ uint32_t pair(float low, float high) {
 /* A warpgroup's rows go through two boxes of shared memory: one is filled while the copy engine stores the
  * other. */
 static __device__ __forceinline__ void store(const ink_hopper_linear_group &g, unsigned char *boxes,
-                                             int group, int row, int column, const float (&d)[128]) {
+                                             int group, int row, int column, uint64_t policy,
+                                             const float (&d)[128]) {
     const int thread = (int)threadIdx.x % hopper::group_threads, lane = thread % warp_size;
     /* Of the matrices of a warp's 16 rows: the first two are its upper and lower eight, the others their
      * neighbours. */
@@ -209,7 +221,7 @@ static __device__ __forceinline__ void store(const ink_hopper_linear_group &g, u
         hopper::turn_wait(1 + group, hopper::group_threads);
         if (thread == 0)
             hopper::store_rows(boxes + box % store_boxes * store_bytes, &g.out, column + box * box_columns,
-                               row);
+                               row, policy);
     }
 }
 
@@ -264,6 +276,58 @@ static __device__ __forceinline__ void pass(shared_memory &s, ring &at, int boxe
     }
 }
 
+/* ---- sums of a part of K ---- */
+
+/* A warpgroup's own part of a slot. */
+static __device__ __forceinline__ int slot_part(int slot, int rank, int group) {
+    return (slot * cluster_blocks + rank) * consumer_groups + group;
+}
+static __device__ __forceinline__ float4 *own_sums(const ink_hopper_linear_params &p, int part) {
+    return reinterpret_cast<float4 *>(p.slots) + (int64_t)part * (group_rows * tile_columns / 4) +
+           threadIdx.x % hopper::group_threads;
+}
+
+static __device__ __forceinline__ void leave_sums(const ink_hopper_linear_params &p,
+                                                  const ink_hopper_linear_item &item, int rank, int group,
+                                                  const float (&d)[128]) {
+    const int part = slot_part(item.slot, rank, group);
+    float4 *to = own_sums(p, part);
+#pragma unroll
+    for (int j = 0; j < 32; j++) {
+        __stcg(to + j * hopper::group_threads,
+               make_float4(d[4 * j], d[4 * j + 1], d[4 * j + 2], d[4 * j + 3]));
+    }
+    __threadfence();
+    hopper::turn_wait(1 + group, hopper::group_threads);
+    if (threadIdx.x % hopper::group_threads == 0)
+        asm volatile("st.release.gpu.global.u32 [%0], %1;" ::"l"(p.flags + part), "r"(1) : "memory");
+}
+
+/* Waits for them, which were begun before these: nobody who leaves sums waits for anything. */
+static __device__ __forceinline__ void add_sums(const ink_hopper_linear_params &p, int slot, int rank,
+                                                int group, float (&d)[128]) {
+    const int part = slot_part(slot, rank, group);
+    const bool first = threadIdx.x % hopper::group_threads == 0;
+    if (first) {
+        uint32_t there;
+        do {
+            asm volatile("ld.acquire.gpu.global.u32 %0, [%1];"
+                         : "=r"(there)
+                         : "l"(p.flags + part)
+                         : "memory");
+        } while (!there);
+    }
+    hopper::turn_wait(1 + group, hopper::group_threads);
+    if (first) p.flags[part] = 0; /* for the next launch */
+    const float4 *from = own_sums(p, part);
+#pragma unroll
+    for (int j = 0; j < 32; j++) {
+        const float4 more = __ldcg(from + j * hopper::group_threads);
+        d[4 * j] += more.x, d[4 * j + 1] += more.y;
+        d[4 * j + 2] += more.z, d[4 * j + 3] += more.w;
+    }
+}
+
 template <bool fp8, ink_activation activation, bool rotates>
 static __device__ __forceinline__ void consume(const ink_hopper_linear_params &p, shared_memory &s, int rank,
                                                int group) {
@@ -271,17 +335,18 @@ static __device__ __forceinline__ void consume(const ink_hopper_linear_params &p
                    w = hopper::describe(s.w[0], 16);
     const int thread = (int)threadIdx.x % hopper::group_threads;
     ring at = {0, 0};
-    const int clusters = (int)gridDim.x / cluster_blocks;
-    int i = (int)blockIdx.x / cluster_blocks;
+    const uint64_t policy = p.keeps_x > 1 ? hopper::cache_policy_first_out() : hopper::cache_policy_normal();
+    const int cluster = (int)blockIdx.x / cluster_blocks, last = p.starts[cluster + 1];
+    int i = p.starts[cluster];
     ink_hopper_linear_item next = p.items[i];
-    for (; i < p.n_items; i += clusters) {
+    for (; i < last; i++) {
         const ink_hopper_linear_item item = next;
-        if (i + clusters < p.n_items) next = p.items[i + clusters];
+        if (i + 1 < last) next = p.items[i + 1];
         const ink_hopper_linear_group &g = p.groups[item.group];
         const int row = item.row + (item.across ? 0 : rank * ink_hopper_tile_rows) + group * group_rows,
                   column = item.column + (item.across ? rank * tile_columns : 0);
         if (row >= g.rows || column >= p.columns) {
-            pass(s, at, p.boxes);
+            pass(s, at, item.end - item.begin);
             continue;
         }
         const int own = row + thread / warp_size * 16 + thread % warp_size / 4;
@@ -289,7 +354,14 @@ static __device__ __forceinline__ void consume(const ink_hopper_linear_params &p
         float d[128];
         uint32_t bias[32];
         load_bias(p, g, t.column, bias);
-        multiply<fp8>(s, at, p.boxes, x, w, d);
+        multiply<fp8>(s, at, item.end - item.begin, x, w, d);
+        if (item.begin > 0) {
+            leave_sums(p, item, rank, group, d);
+            continue;
+        }
+        for (int slot = item.slot; slot < item.slot + item.slots; slot++) {
+            add_sums(p, slot, rank, group, d);
+        }
         if (fp8) scale_rows(p, g, t, d);
         add_bias(bias, d);
         if (activation == INK_ACT_GELU_TANH) {
@@ -299,7 +371,7 @@ static __device__ __forceinline__ void consume(const ink_hopper_linear_params &p
             }
         }
         if (rotates) rotate(p, g, t, d);
-        store(g, s.out[group][0], group, row, column, d);
+        store(g, s.out[group][0], group, row, column, policy, d);
     }
     if (thread == 0) hopper::store_wait_all();
 }
@@ -330,10 +402,10 @@ __global__ void __cluster_dims__(cluster_blocks, 1, 1) __launch_bounds__(thread_
     }
     hopper::cluster_sync();
     if (group < 0) {
-        hopper::registers_decrease<24>();
+        hopper::registers_decrease<40>();
         if (threadIdx.x == 0) produce<fp8 ? row_bytes : row_bytes / 2>(p, s, rank);
     } else {
-        hopper::registers_increase<240>();
+        hopper::registers_increase<232>();
         consume<fp8, activation, rotates>(p, s, rank, group);
     }
     hopper::cluster_sync(); /* the other block may still arrive at barriers of this one */

@@ -9,6 +9,7 @@
 #define INK_BACKEND_CUDA_LINEAR_HOPPER_H
 
 #include "backend/cuda/linear_hopper_plan.h"
+#include "backend/cuda/linear_schedule.h"
 
 #include <cuda.h>
 
@@ -17,12 +18,10 @@ extern "C" {
 #endif
 
 enum {
-    ink_hopper_tile_rows = 128,    /* of x and the result, of a block */
-    ink_hopper_tile_columns = 256, /* of the result: rows of W */
-    ink_hopper_box_x = 64,         /* rows of a box of x */
-    ink_hopper_box_w = 128,        /* and of W */
-    ink_hopper_box_out = 64,       /* rows and columns of one of the result */
-    ink_hopper_box_bytes = 128     /* of each row */
+    ink_hopper_box_x = ink_hopper_tile_rows / ink_hopper_cluster,    /* rows of a box of x */
+    ink_hopper_box_w = ink_hopper_tile_columns / ink_hopper_cluster, /* and of W */
+    ink_hopper_box_out = 64,   /* rows and columns of one of the result */
+    ink_hopper_box_bytes = 128 /* of each row */
 };
 
 /* Maps have boxes of ink_hopper_box_x, _w or _out rows and 128 bytes. */
@@ -38,19 +37,16 @@ typedef struct ink_hopper_linear_group {
     const void *gains[2]; /* bf16: q, k */
 } ink_hopper_linear_group;
 
-/* Work of a cluster of two blocks: neighbouring tiles in a column, which share rows of W, or in a row, which
- * share rows of x. */
-typedef struct ink_hopper_linear_item {
-    int32_t group, across; /* across: tiles are neighbours in a row */
-    int32_t row, column;   /* of the first tile */
-} ink_hopper_linear_item;
-
 typedef struct ink_hopper_linear_params {
     ink_hopper_linear_group groups[ink_hopper_most_groups];
-    const ink_hopper_linear_item *items; /* device; cluster c does c, c + clusters, ... */
-    int n_items, columns, boxes;         /* N; boxes along K */
-    int part_columns;                    /* of q, of k and of v, with a rotary table */
+    const ink_hopper_linear_item *items; /* device; cluster c does those from starts[c] to starts[c + 1] */
+    const int32_t *starts;               /* device */
+    float *slots;                        /* device; sums */
+    uint32_t *flags;  /* device; of each part of a slot: 1 if its sums are there, 0 otherwise */
+    int columns;      /* N */
+    int part_columns; /* of q, of k and of v, with a rotary table */
     float eps;
+    bool keeps_x; /* rows of x are to stay in the cache, the others to go */
     ink_activation activation;
 } ink_hopper_linear_params;
 

@@ -6,12 +6,13 @@
 
 #include <stdlib.h>
 
-enum { cluster_blocks = 2, cluster_rows = cluster_blocks * ink_hopper_tile_rows };
-
 struct ink_hopper_linear {
     ink_hopper_encode encode;
-    ink_hopper_linear_item *items; /* device */
-    int n_items, clusters;
+    ink_hopper_linear_item *items; /* these on the device */
+    int32_t *starts;
+    uint32_t *flags;
+    float *slots; /* the caller's */
+    int clusters;
 };
 
 /* ---- which problems ---- */
@@ -47,89 +48,57 @@ bool ink_hopper_linear_can(const ink_hopper_linear_problem *p, int major, int mi
     return can;
 }
 
-/* ---- the order of the work ---- */
+/* ---- tables on the device ---- */
 
-static int divide_up(int64_t a, int64_t b) {
-    return (int)((a + b - 1) / b);
+static ink_status upload(const void *host, size_t bytes, void **device, cudaStream_t stream,
+                         ink_error *error) {
+    const char *what = "a product's tables";
+    INK_TRY(ink_cuda_check(cudaMalloc(device, bytes), what, error));
+    /* Pageable memory: the call returns once it has been read. */
+    return ink_cuda_check(cudaMemcpyAsync(*device, host, bytes, cudaMemcpyHostToDevice, stream), what, error);
 }
 
-/* Clusters that run at the same time work on a part of the result that is about as high as wide: they find
- * most rows of x and of W in the cache, which is worth as much as the arithmetic where the card is at its
- * power limit. Parts follow one another so that each shares its rows of x, or of W, with the one before. */
-static int list_down(ink_hopper_linear_item *items, int group, int64_t rows, int64_t columns, int clusters) {
-    const int high = divide_up(rows, cluster_rows), wide = divide_up(columns, ink_hopper_tile_columns);
-    int side = 1;
-    while ((side + 1) * (side + 1) <= clusters) {
-        side++;
-    }
-    const int slabs = divide_up(high, side), part_high = divide_up(high, slabs),
-              bands = divide_up(wide, divide_up(clusters, part_high)), part_wide = divide_up(wide, bands);
-    int n = 0;
-    for (int part = 0; part < slabs * bands; part++) {
-        const int slab = part / bands, band = slab % 2 ? bands - 1 - part % bands : part % bands;
-        for (int y = slab * part_high; y < high && y < (slab + 1) * part_high; y++) {
-            for (int x = band * part_wide; x < wide && x < (band + 1) * part_wide; x++) {
-                items[n++] =
-                    (ink_hopper_linear_item){group, 0, y * cluster_rows, x * ink_hopper_tile_columns};
-            }
-        }
-    }
-    return n;
+static ink_status upload_schedule(ink_hopper_linear *l, const ink_hopper_schedule *s, cudaStream_t stream,
+                                  ink_error *error) {
+    const size_t flags = (size_t)s->slots * ink_hopper_slot_groups * sizeof(uint32_t);
+    void *memory = NULL;
+    INK_TRY(upload(s->items, (size_t)(s->n_items + 1) * sizeof *s->items, &memory, stream, error));
+    l->items = memory;
+    INK_TRY(upload(s->starts, (size_t)(s->clusters + 1) * sizeof *s->starts, &memory, stream, error));
+    l->starts = memory;
+    if (flags == 0) return INK_OK;
+    INK_TRY(ink_cuda_check(cudaMalloc(&memory, flags), "a product's tables", error));
+    l->flags = memory;
+    return ink_cuda_check(cudaMemsetAsync(l->flags, 0, flags, stream), "a product's tables", error);
 }
 
-/* Few rows: tiles in a row share them. */
-static int list_across(ink_hopper_linear_item *items, int group, int64_t rows, int64_t columns) {
-    int n = 0;
-    for (int y = 0; y < divide_up(rows, ink_hopper_tile_rows); y++) {
-        for (int x = 0; x < divide_up(columns, cluster_blocks * ink_hopper_tile_columns); x++) {
-            items[n++] = (ink_hopper_linear_item){group, 1, y * ink_hopper_tile_rows,
-                                                  x * cluster_blocks * ink_hopper_tile_columns};
-        }
-    }
-    return n;
-}
-
-static size_t most_items(const ink_hopper_linear_problem *p) {
-    size_t n = 0;
-    for (int i = 0; i < p->n_groups; i++) {
-        const ink_cuda_matrix *out = &p->products[i].out;
-        n += (size_t)divide_up(out->rows, ink_hopper_tile_rows) *
-             (size_t)divide_up(out->columns, ink_hopper_tile_columns);
-    }
-    return n;
-}
-
-static int list_items(const ink_hopper_linear_problem *p, int clusters, ink_hopper_linear_item *items) {
-    int n = 0;
-    for (int i = 0; i < p->n_groups; i++) {
-        const ink_cuda_matrix *out = &p->products[i].out;
-        n += out->rows <= ink_hopper_tile_rows ? list_across(items + n, i, out->rows, out->columns)
-                                               : list_down(items + n, i, out->rows, out->columns, clusters);
-    }
-    return n;
+static int boxes_of(const ink_cuda_matrix *x) {
+    const int64_t box = x->dtype == INK_F8_E4M3 ? ink_hopper_box_bytes : ink_hopper_box_bytes / 2;
+    return (int)((x->columns + box - 1) / box);
 }
 
 ink_status ink_hopper_linear_create(const ink_hopper_linear_problem *problem, int multiprocessors,
-                                    cudaStream_t stream, ink_hopper_linear **linear, ink_error *error) {
-    const char *what = "a product's tables";
+                                    void *scratch, size_t scratch_bytes, cudaStream_t stream,
+                                    ink_hopper_linear **linear, ink_error *error) {
     *linear = NULL;
     INK_TRY(ink_hopper_linear_prepare(error));
-    const size_t bytes = most_items(problem) * sizeof(ink_hopper_linear_item);
-    ink_hopper_linear *l = calloc(1, sizeof *l);
-    ink_hopper_linear_item *items = malloc(bytes);
-    ink_status status = INK_OK;
-    if (!l || !items) status = ink_fail_memory(error, what, sizeof *l + bytes);
-    if (status == INK_OK) status = ink_hopper_find_encode(&l->encode, error);
-    if (status == INK_OK) {
-        l->clusters = multiprocessors / cluster_blocks;
-        l->n_items = list_items(problem, l->clusters, items);
-        if (l->clusters > l->n_items) l->clusters = l->n_items;
-        status = ink_cuda_check(cudaMalloc((void **)&l->items, bytes), what, error);
+    const ink_cuda_linear_problem *first = &problem->products[0];
+    int64_t rows[ink_hopper_most_groups];
+    for (int i = 0; i < problem->n_groups; i++) {
+        rows[i] = problem->products[i].x.rows;
     }
-    if (status == INK_OK) /* pageable memory: the call returns once it has been read */
-        status = ink_cuda_check(cudaMemcpyAsync(l->items, items, bytes, cudaMemcpyHostToDevice, stream), what,
-                                error);
-    free(items);
+    ink_hopper_schedule schedule = {0};
+    ink_hopper_linear *l = calloc(1, sizeof *l);
+    if (!l) return ink_fail_memory(error, "a product", sizeof *l);
+    ink_status status = ink_hopper_find_encode(&l->encode, error);
+    if (status == INK_OK)
+        status = ink_hopper_schedule_make(problem->n_groups, rows, first->out.columns, boxes_of(&first->x),
+                                          multiprocessors / ink_hopper_cluster,
+                                          (int)(scratch_bytes / ink_hopper_slot_bytes), &schedule, error);
+    if (status == INK_OK) status = upload_schedule(l, &schedule, stream, error);
+    l->clusters = schedule.clusters;
+    l->slots = scratch;
+    ink_hopper_schedule_free(&schedule);
     if (status != INK_OK) {
         ink_hopper_linear_destroy(l);
         return status;
@@ -141,10 +110,14 @@ ink_status ink_hopper_linear_create(const ink_hopper_linear_problem *problem, in
 void ink_hopper_linear_destroy(ink_hopper_linear *l) {
     if (!l) return;
     (void)cudaFree(l->items);
+    (void)cudaFree(l->starts);
+    (void)cudaFree(l->flags);
     free(l);
 }
 
 /* ---- running ---- */
+
+enum { reused_rows = 2048, cache_for_x = 16 << 20 };
 
 static ink_status encode_rows(ink_hopper_encode encode, const void *data, ink_dtype dtype, int64_t rows,
                               int64_t columns, int64_t stride, int box_rows, CUtensorMap *map,
@@ -189,13 +162,17 @@ ink_status ink_hopper_linear_run(const ink_hopper_linear *l, const ink_hopper_li
                                  cudaStream_t stream, ink_error *error) {
     const ink_cuda_linear_problem *first = &problem->products[0];
     const bool fp8 = first->x.dtype == INK_F8_E4M3;
-    const int64_t box = fp8 ? ink_hopper_box_bytes : ink_hopper_box_bytes / 2;
+    /* As much of x as is worked on at the same time is used again by what comes next, if it stays in the
+     * cache. */
+    const int64_t reused_bytes = (int64_t)reused_rows * first->x.columns * (fp8 ? 1 : 2);
     ink_hopper_linear_params params = {.items = l->items,
-                                       .n_items = l->n_items,
+                                       .starts = l->starts,
+                                       .slots = l->slots,
+                                       .flags = l->flags,
                                        .columns = (int)first->out.columns,
-                                       .boxes = divide_up(first->x.columns, box),
                                        .part_columns = (int)first->out.columns / 3,
                                        .eps = problem->rotations[0].eps,
+                                       .keeps_x = reused_bytes <= cache_for_x,
                                        .activation = first->activation};
     for (int i = 0; i < problem->n_groups; i++) {
         INK_TRY(set_group(l, &problem->products[i], &problem->rotations[i], &params.groups[i], error));

@@ -30,9 +30,12 @@ typedef struct ink_hopper_linear_problem {
 typedef struct ink_hopper_linear ink_hopper_linear;
 
 bool ink_hopper_linear_can(const ink_hopper_linear_problem *problem, int major, int minor);
-/* Only the problem's shape counts. */
+/* Only the problem's shape counts. `scratch` is device memory that whatever comes before and after a run may
+ * use too; with less of it, some multiprocessors may have nothing to do at the end. Its size in bytes may be
+ * 0. */
 ink_status ink_hopper_linear_create(const ink_hopper_linear_problem *problem, int multiprocessors,
-                                    cudaStream_t stream, ink_hopper_linear **linear, ink_error *error);
+                                    void *scratch, size_t scratch_bytes, cudaStream_t stream,
+                                    ink_hopper_linear **linear, ink_error *error);
 ink_status ink_hopper_linear_run(const ink_hopper_linear *linear, const ink_hopper_linear_problem *problem,
                                  cudaStream_t stream, ink_error *error);
 void ink_hopper_linear_destroy(ink_hopper_linear *linear); /* NULL is allowed */

@@ -141,8 +141,10 @@ static ink_status find(ink_cuda_program *p, int32_t i, const ink_hopper_linear_p
     united *u = calloc(1, sizeof *u);
     if (!u) return ink_fail_memory(error, "a product", sizeof *u);
     u->key = key;
+    const ink_cuda_linears *linears = p->context->linears;
     ink_status status =
-        ink_hopper_linear_create(problem, p->context->processors, p->context->stream, &u->linear, error);
+        ink_hopper_linear_create(problem, p->context->processors, ink_cuda_linears_scratch(linears),
+                                 ink_cuda_linears_bytes(linears), p->context->stream, &u->linear, error);
     if (status == INK_OK) {
         trial t = {.p = p, .begin = i, .linear = u->linear, .problem = problem};
         status = compare(&t, &u->linear, error);

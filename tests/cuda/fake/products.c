@@ -48,6 +48,11 @@ ink_status ink_cuda_linear_find(ink_cuda_linears *linears, const ink_cuda_linear
     return INK_OK;
 }
 
+void *ink_cuda_linears_scratch(const ink_cuda_linears *linears) {
+    (void)linears;
+    return NULL;
+}
+
 static double activate(ink_activation activation, double z) {
     if (activation == INK_ACT_SILU) return z / (1 + exp(-z));
     if (activation == INK_ACT_GELU_TANH)
@@ -131,8 +136,9 @@ bool ink_hopper_linear_can(const ink_hopper_linear_problem *p, int major, int mi
 }
 
 ink_status ink_hopper_linear_create(const ink_hopper_linear_problem *problem, int multiprocessors,
-                                    cudaStream_t stream, ink_hopper_linear **linear, ink_error *error) {
-    (void)problem, (void)multiprocessors, (void)stream;
+                                    void *scratch, size_t scratch_bytes, cudaStream_t stream,
+                                    ink_hopper_linear **linear, ink_error *error) {
+    (void)problem, (void)multiprocessors, (void)scratch, (void)scratch_bytes, (void)stream;
     *linear = calloc(1, sizeof **linear);
     return *linear ? INK_OK : ink_fail_memory(error, "a product", sizeof **linear);
 }
