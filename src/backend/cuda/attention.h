@@ -92,6 +92,14 @@ static inline void *ink_cuda_attention_row(const ink_cuda_matrix *x, int64_t row
     return (char *)x->data + row * x->stride * (int64_t)ink_dtype_bytes(x->dtype);
 }
 
+/* Rows [row, row + rows) of a matrix. */
+static inline ink_cuda_matrix ink_cuda_attention_rows(const ink_cuda_matrix *x, int64_t row, int64_t rows) {
+    ink_cuda_matrix part = *x;
+    part.data = ink_cuda_attention_row(x, row);
+    part.rows = rows;
+    return part;
+}
+
 /* ---- kinds ---- */
 
 /* Everything, on the ordinary arithmetic units, f32 inside. */

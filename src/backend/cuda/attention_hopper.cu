@@ -22,6 +22,7 @@
 #include "backend/cuda/attention_hopper.h"
 #include "backend/cuda/device.cuh"
 #include "backend/cuda/hopper.cuh"
+#include "backend/cuda/hopper_build.h"
 
 namespace {
 
@@ -58,17 +59,7 @@ struct shared_memory {
 };
 constexpr int shared_alignment = 1024, shared_bytes = (int)sizeof(shared_memory) + shared_alignment;
 
-/* A place in a ring of tiles. The consumers' first phase has parity 0; producers wait for the one before. */
-struct ring {
-    int stage;
-    uint32_t parity;
-    __device__ __forceinline__ void next() {
-        if (++stage == stages) {
-            stage = 0;
-            parity ^= 1;
-        }
-    }
-};
+typedef hopper::ring<stages> ring;
 
 /* The tiles of a segment's keys: those of the first range, then those of the second. */
 struct key_tiles {
@@ -215,11 +206,6 @@ __device__ __forceinline__ void raise_base(const float (&scores)[score_count], r
     }
 }
 
-__device__ __forceinline__ uint32_t pair(float low, float high) {
-    const __nv_bfloat162 two = __floats2bfloat162_rn(low, high);
-    return *reinterpret_cast<const uint32_t *>(&two);
-}
-
 /* Weights as the left operand of products, and their sums in the two rows. */
 __device__ __forceinline__ void weigh(const float (&scores)[score_count], uint32_t (&weights)[weight_count],
                                       const row_state &rows, float (&sums)[2], float scale) {
@@ -231,7 +217,7 @@ __device__ __forceinline__ void weigh(const float (&scores)[score_count], uint32
         const float high = power_of_2(fmaf(scores[2 * i + 1], scale, -rows.base[h]));
         even[h] += low;
         odd[h] += high;
-        weights[i] = pair(low, high);
+        weights[i] = hopper::pair(low, high);
     }
     sums[0] = even[0] + odd[0];
     sums[1] = even[1] + odd[1];
@@ -261,23 +247,6 @@ __device__ __forceinline__ void soften(const float (&scores)[score_count], uint3
     rows.total[1] += sums[1];
 }
 
-/* Among four neighbouring threads: word i of thread t goes to thread i as its word t. */
-__device__ __forceinline__ void transpose4(uint32_t (&x)[4]) {
-    const bool odd = threadIdx.x & 1, upper = threadIdx.x & 2;
-    const uint32_t a = __shfl_xor_sync(0xFFFFFFFFu, odd ? x[0] : x[1], 1);
-    const uint32_t b = __shfl_xor_sync(0xFFFFFFFFu, odd ? x[2] : x[3], 1);
-    if (odd)
-        x[0] = a, x[2] = b;
-    else
-        x[1] = a, x[3] = b;
-    const uint32_t c = __shfl_xor_sync(0xFFFFFFFFu, upper ? x[0] : x[2], 2);
-    const uint32_t d = __shfl_xor_sync(0xFFFFFFFFu, upper ? x[1] : x[3], 2);
-    if (upper)
-        x[0] = c, x[1] = d;
-    else
-        x[2] = c, x[3] = d;
-}
-
 /* Divides by the totals and writes the rows that are there. A thread has two neighbouring columns of every
  * eight; four threads exchange theirs so that each writes eight. */
 __device__ __forceinline__ void store(const work &item, int group_row, const float (&out)[64],
@@ -297,9 +266,9 @@ __device__ __forceinline__ void store(const work &item, int group_row, const flo
 #pragma unroll
             for (int j = 0; j < 4; j++) {
                 const int first = 4 * (4 * i + j) + 2 * h;
-                words[j] = pair(out[first] * factor, out[first + 1] * factor);
+                words[j] = hopper::pair(out[first] * factor, out[first + 1] * factor);
             }
-            transpose4(words);
+            hopper::transpose4(words);
             if (row < item.rows) {
                 *reinterpret_cast<uint4 *>(at + 32 * i) = make_uint4(words[0], words[1], words[2], words[3]);
             }
@@ -433,13 +402,6 @@ __device__ __forceinline__ bool advance(shared_memory &s, const operands &x, pla
     if (group == 0) await_turn(group); /* the other's last gift */
 }
 
-/* Not 0 in code for sm_90a; what is made for other devices lacks the instructions. */
-#if !defined(__CUDA_ARCH__) || defined(__CUDA_ARCH_FEAT_SM90_ALL)
-__device__ int has_instructions = 1;
-#else
-__device__ int has_instructions = 0;
-#endif
-
 __global__ void __launch_bounds__(thread_count, 1)
     attention_hopper(const __grid_constant__ ink_hopper_params p) {
 #if !defined(__CUDA_ARCH__) || defined(__CUDA_ARCH_FEAT_SM90_ALL)
@@ -480,16 +442,7 @@ int ink_hopper_shared_bytes(void) {
 }
 
 ink_status ink_hopper_prepare(ink_error *error) {
-    int compiled = 0;
-    const char *what = "attention's preparation";
-    INK_TRY(ink_cuda_check(cudaMemcpyFromSymbol(&compiled, has_instructions, sizeof compiled), what, error));
-    if (!compiled) {
-        return ink_fail(error, INK_ERROR_UNSUPPORTED,
-                        "the Hopper kernels are not in this build; compile for 90a");
-    }
-    return ink_cuda_check(cudaFuncSetAttribute(reinterpret_cast<const void *>(attention_hopper),
-                                               cudaFuncAttributeMaxDynamicSharedMemorySize, shared_bytes),
-                          what, error);
+    return ink_hopper_allow_shared(reinterpret_cast<const void *>(attention_hopper), shared_bytes, error);
 }
 
 cudaError_t ink_hopper_launch(cudaStream_t stream, int blocks, const ink_hopper_params *params) {

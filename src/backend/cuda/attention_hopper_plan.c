@@ -2,6 +2,7 @@
  * Attention by the kernel for Hopper: describes the rows to the copy engine and lists the work.
  */
 #include "backend/cuda/attention_hopper.h"
+#include "backend/cuda/hopper_maps.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -17,50 +18,16 @@ typedef struct hopper_state {
     size_t n_launches, bytes;
 } hopper_state;
 
-typedef CUresult (*encode_function)(CUtensorMap *, CUtensorMapDataType, cuuint32_t, void *,
-                                    const cuuint64_t *, const cuuint64_t *, const cuuint32_t *,
-                                    const cuuint32_t *, CUtensorMapInterleave, CUtensorMapSwizzle,
-                                    CUtensorMapL2promotion, CUtensorMapFloatOOBfill);
-
-static ink_status find_encode(encode_function *encode, ink_error *error) {
-    enum { since = 12000 };
-    enum cudaDriverEntryPointQueryResult result = cudaDriverEntryPointSymbolNotFound;
-    void *symbol = NULL;
-    const cudaError_t code = cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &symbol, since,
-                                                              cudaEnableDefault, &result);
-    if (code != cudaSuccess || result != cudaDriverEntryPointSuccess || !symbol) {
-        return ink_fail(error, INK_ERROR_UNSUPPORTED,
-                        "the driver is too old for the Hopper kernels; install one for CUDA 12 or newer");
-    }
-    memcpy(encode, &symbol, sizeof symbol); /* POSIX promises that a function's address fits */
-    return INK_OK;
-}
-
-/* Rows [row, row + rows) as slices of 64 columns, for tiles of `tile_rows`. What is beyond the last row reads
- * as 0. */
-static ink_status encode_rows(encode_function encode, const ink_cuda_matrix *x, int64_t row, int64_t rows,
-                              cuuint32_t tile_rows, CUtensorMap *map, ink_error *error) {
-    enum {
-        rank = 3,
-        slice_bytes = ink_hopper_slice_columns * 2,
-        slices = ink_hopper_head_dim / ink_hopper_slice_columns
-    };
-    const cuuint64_t dims[rank] = {ink_hopper_slice_columns, (cuuint64_t)rows,
-                                   (cuuint64_t)(x->columns / ink_hopper_slice_columns)};
-    const cuuint64_t strides[rank - 1] = {(cuuint64_t)x->stride * sizeof(uint16_t), slice_bytes};
-    const cuuint32_t box[rank] = {ink_hopper_slice_columns, tile_rows, slices}, every[rank] = {1, 1, 1};
-    const CUresult result =
-        encode(map, CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, rank, ink_cuda_attention_row(x, row), dims, strides,
-               box, every, CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
-               CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
-    if (result == CUDA_SUCCESS) return INK_OK;
-    return ink_fail(error, INK_ERROR_INTERNAL, "CUDA could not describe rows of attention: error %d",
-                    (int)result);
+static ink_status map_rows(ink_hopper_encode encode, const ink_cuda_matrix *x, int64_t row, int64_t rows,
+                           int tile_rows, CUtensorMap *map, ink_error *error) {
+    const ink_cuda_matrix part = ink_cuda_attention_rows(x, row, rows);
+    const int slices = ink_hopper_head_dim / ink_hopper_slice_columns;
+    return ink_hopper_map_slices(encode, &part, slices, tile_rows, map, error);
 }
 
 /* The segments [first, first + count). */
 static ink_status set_params(ink_hopper_params *p, const ink_cuda_attention_problem *problem, int64_t first,
-                             int64_t count, encode_function encode, ink_error *error) {
+                             int64_t count, ink_hopper_encode encode, ink_error *error) {
     const float log2_e = 1.44269504088896340736f;
     p->group = (int)(problem->heads / problem->kv_heads);
     p->scale = problem->scale * log2_e;
@@ -73,17 +40,17 @@ static ink_status set_params(ink_hopper_params *p, const ink_cuda_attention_prob
         range->rows = (int)rows;
         range->out = ink_cuda_attention_row(&problem->out[s], row);
         range->out_stride = problem->out[s].stride;
-        INK_TRY(encode_rows(encode, &problem->q[s], row, rows, ink_hopper_query_rows, &range->q, error));
-        INK_TRY(encode_rows(encode, &problem->k[s], row, rows, ink_hopper_key_rows, &range->k, error));
-        INK_TRY(encode_rows(encode, &problem->v[s], row, rows, ink_hopper_key_rows, &range->v, error));
+        INK_TRY(map_rows(encode, &problem->q[s], row, rows, ink_hopper_query_rows, &range->q, error));
+        INK_TRY(map_rows(encode, &problem->k[s], row, rows, ink_hopper_key_rows, &range->k, error));
+        INK_TRY(map_rows(encode, &problem->v[s], row, rows, ink_hopper_key_rows, &range->v, error));
     }
     return INK_OK;
 }
 
 static ink_status make_launches(hopper_state *state, const ink_cuda_attention_problem *problem,
                                 int multiprocessors, cudaStream_t stream, ink_error *error) {
-    encode_function encode = NULL;
-    INK_TRY(find_encode(&encode, error));
+    ink_hopper_encode encode = NULL;
+    INK_TRY(ink_hopper_find_encode(&encode, error));
     for (size_t i = 0; i < state->n_launches; i++) {
         hopper_launch *launch = &state->launches[i];
         const int64_t first = (int64_t)i * ink_hopper_most_segments, left = problem->n_segments - first;

@@ -18,6 +18,7 @@
  */
 #include "backend/cuda/attention_wide.h"
 #include "backend/cuda/device.cuh"
+#include "backend/cuda/hopper_build.h"
 #include "backend/cuda/hopper_wide.cuh"
 
 namespace {
@@ -156,11 +157,6 @@ __device__ __forceinline__ float power_of_2(float x) {
     return y;
 }
 
-__device__ __forceinline__ uint32_t narrow(float low, float high) {
-    const __nv_bfloat162 two = __floats2bfloat162_rn(low, high);
-    return *reinterpret_cast<const uint32_t *>(&two);
-}
-
 /* Columns from `left` on are no keys. */
 __device__ __forceinline__ void mask(float (&scores)[score_count], int left) {
     if (left >= key_rows) return;
@@ -221,30 +217,13 @@ __device__ __forceinline__ void soften(uint32_t (&weights)[weight_count], float 
             const float high = power_of_2(fmaf(scores[i + 1], scale, -base));
             even += low;
             odd += high;
-            weights[i / 2] = narrow(low, high);
+            weights[i / 2] = hopper::pair(low, high);
         }
         rows.total[h] += even + odd;
     }
 }
 
 /* ---- results ---- */
-
-/* Among four neighbouring threads: word i of thread t goes to thread i as its word t. */
-__device__ __forceinline__ void transpose4(uint32_t (&x)[4]) {
-    const bool odd = threadIdx.x & 1, upper = threadIdx.x & 2;
-    const uint32_t a = __shfl_xor_sync(0xFFFFFFFFu, odd ? x[0] : x[1], 1);
-    const uint32_t b = __shfl_xor_sync(0xFFFFFFFFu, odd ? x[2] : x[3], 1);
-    if (odd)
-        x[0] = a, x[2] = b;
-    else
-        x[1] = a, x[3] = b;
-    const uint32_t c = __shfl_xor_sync(0xFFFFFFFFu, upper ? x[0] : x[2], 2);
-    const uint32_t d = __shfl_xor_sync(0xFFFFFFFFu, upper ? x[1] : x[3], 2);
-    if (upper)
-        x[0] = c, x[1] = d;
-    else
-        x[2] = c, x[3] = d;
-}
 
 /* The sum over a row's columns, which four neighbouring threads have. */
 __device__ __forceinline__ float quad_sum(float x) {
@@ -268,9 +247,9 @@ __device__ __forceinline__ void store(const ink_wide_params &p, const ink_wide_p
 #pragma unroll
             for (int j = 0; j < 4; j++) {
                 const int first = 4 * (4 * (i % 4) + j) + 2 * h;
-                words[j] = narrow(out[i / 4][first] * factor, out[i / 4][first + 1] * factor);
+                words[j] = hopper::pair(out[i / 4][first] * factor, out[i / 4][first + 1] * factor);
             }
-            transpose4(words);
+            hopper::transpose4(words);
             if (row < p.rows) {
                 *reinterpret_cast<uint4 *>(at + 32 * i) = make_uint4(words[0], words[1], words[2], words[3]);
             }
@@ -369,13 +348,6 @@ __device__ __forceinline__ void give_turn(int group) {
     if (group == 0) await_turn(group); /* the other's last gift */
 }
 
-/* Not 0 in code for sm_90a; what is made for other devices lacks the instructions. */
-#if !defined(__CUDA_ARCH__) || defined(__CUDA_ARCH_FEAT_SM90_ALL)
-__device__ int has_instructions = 1;
-#else
-__device__ int has_instructions = 0;
-#endif
-
 __global__ void __launch_bounds__(thread_count, 1) attention_wide(const __grid_constant__ ink_wide_params p) {
 #if !defined(__CUDA_ARCH__) || defined(__CUDA_ARCH_FEAT_SM90_ALL)
     extern __shared__ unsigned char unaligned[];
@@ -430,8 +402,8 @@ __global__ void __launch_bounds__(join_threads *join_rows)
     const float factor = 1 / total;
     ink_bf16 *to = static_cast<ink_bf16 *>(p.out) + (join.row + row) * p.out_stride +
                    (int64_t)join.head * head_dim + column;
-    *reinterpret_cast<uint2 *>(to) =
-        make_uint2(narrow(sum[0] * factor, sum[1] * factor), narrow(sum[2] * factor, sum[3] * factor));
+    *reinterpret_cast<uint2 *>(to) = make_uint2(hopper::pair(sum[0] * factor, sum[1] * factor),
+                                                hopper::pair(sum[2] * factor, sum[3] * factor));
 }
 
 } // namespace
@@ -444,16 +416,7 @@ int ink_wide_shared_bytes(void) {
 }
 
 ink_status ink_wide_prepare(ink_error *error) {
-    int compiled = 0;
-    const char *what = "attention's preparation";
-    INK_TRY(ink_cuda_check(cudaMemcpyFromSymbol(&compiled, has_instructions, sizeof compiled), what, error));
-    if (!compiled) {
-        return ink_fail(error, INK_ERROR_UNSUPPORTED,
-                        "the Hopper kernels are not in this build; compile for 90a");
-    }
-    return ink_cuda_check(cudaFuncSetAttribute(reinterpret_cast<const void *>(attention_wide),
-                                               cudaFuncAttributeMaxDynamicSharedMemorySize, shared_bytes),
-                          what, error);
+    return ink_hopper_allow_shared(reinterpret_cast<const void *>(attention_wide), shared_bytes, error);
 }
 
 cudaError_t ink_wide_launch(cudaStream_t stream, int blocks, const ink_wide_params *params) {

@@ -3,6 +3,7 @@
  * so that all multiprocessors have as much of it.
  */
 #include "backend/cuda/attention_wide.h"
+#include "backend/cuda/hopper_maps.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -14,60 +15,24 @@ typedef struct wide_state {
     size_t bytes;
 } wide_state;
 
-/* ---- maps ---- */
-
-typedef CUresult (*encode_function)(CUtensorMap *, CUtensorMapDataType, cuuint32_t, void *,
-                                    const cuuint64_t *, const cuuint64_t *, const cuuint32_t *,
-                                    const cuuint32_t *, CUtensorMapInterleave, CUtensorMapSwizzle,
-                                    CUtensorMapL2promotion, CUtensorMapFloatOOBfill);
-
-static ink_status find_encode(encode_function *encode, ink_error *error) {
-    enum { since = 12000 };
-    enum cudaDriverEntryPointQueryResult result = cudaDriverEntryPointSymbolNotFound;
-    void *symbol = NULL;
-    const cudaError_t code = cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &symbol, since,
-                                                              cudaEnableDefault, &result);
-    if (code != cudaSuccess || result != cudaDriverEntryPointSuccess || !symbol) {
-        return ink_fail(error, INK_ERROR_UNSUPPORTED,
-                        "the driver is too old for the Hopper kernels; install one for CUDA 12 or newer");
-    }
-    memcpy(encode, &symbol, sizeof symbol); /* POSIX promises that a function's address fits */
-    return INK_OK;
-}
-
-/* Rows [row, row + rows) as slices of 64 columns, for boxes of so many rows and slices. What is beyond the
- * last row reads as 0. */
-static ink_status encode_rows(encode_function encode, const ink_cuda_matrix *x, int64_t row, int64_t rows,
-                              int box_rows, int box_slices, CUtensorMap *map, ink_error *error) {
-    enum { rank = 3, slice = ink_wide_slice_columns };
-    const cuuint64_t dims[rank] = {slice, (cuuint64_t)rows, (cuuint64_t)(x->columns / slice)};
-    const cuuint64_t strides[rank - 1] = {(cuuint64_t)x->stride * sizeof(uint16_t), slice * sizeof(uint16_t)};
-    const cuuint32_t box[rank] = {slice, (cuuint32_t)box_rows, (cuuint32_t)box_slices};
-    const cuuint32_t every[rank] = {1, 1, 1};
-    const CUresult result =
-        encode(map, CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, rank, ink_cuda_attention_row(x, row), dims, strides,
-               box, every, CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
-               CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
-    if (result == CUDA_SUCCESS) return INK_OK;
-    return ink_fail(error, INK_ERROR_INTERNAL, "CUDA could not describe rows of attention: error %d",
-                    (int)result);
-}
-
 static ink_status set_params(ink_wide_params *p, const ink_cuda_attention_problem *problem,
                              ink_error *error) {
     const float log2_e = 1.44269504088896340736f;
     const int slices = ink_wide_head_dim / ink_wide_slice_columns;
     const int64_t row = problem->segments[0].begin[0], rows = problem->segments[0].length[0];
-    encode_function encode = NULL;
-    INK_TRY(find_encode(&encode, error));
+    ink_hopper_encode encode = NULL;
+    INK_TRY(ink_hopper_find_encode(&encode, error));
     p->out = ink_cuda_attention_row(&problem->out[0], row);
     p->out_stride = problem->out[0].stride;
     p->rows = (int)rows;
     p->group = (int)(problem->heads / problem->kv_heads);
     p->scale = problem->scale * log2_e;
-    INK_TRY(encode_rows(encode, &problem->q[0], row, rows, ink_wide_rows, slices, &p->q, error));
-    INK_TRY(encode_rows(encode, &problem->k[0], row, rows, ink_wide_keys, ink_wide_pair, &p->k, error));
-    return encode_rows(encode, &problem->v[0], row, rows, ink_wide_keys, ink_wide_pair, &p->v, error);
+    const ink_cuda_matrix q = ink_cuda_attention_rows(&problem->q[0], row, rows),
+                          k = ink_cuda_attention_rows(&problem->k[0], row, rows),
+                          v = ink_cuda_attention_rows(&problem->v[0], row, rows);
+    INK_TRY(ink_hopper_map_slices(encode, &q, slices, ink_wide_rows, &p->q, error));
+    INK_TRY(ink_hopper_map_slices(encode, &k, ink_wide_pair, ink_wide_keys, &p->k, error));
+    return ink_hopper_map_slices(encode, &v, ink_wide_pair, ink_wide_keys, &p->v, error);
 }
 
 /* ---- cutting the work ---- */

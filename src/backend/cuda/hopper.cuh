@@ -10,6 +10,7 @@
 #define INK_BACKEND_CUDA_HOPPER_CUH
 
 #include <cuda.h>
+#include <cuda_bf16.h>
 #include <stdint.h>
 
 namespace hopper {
@@ -61,6 +62,18 @@ static __device__ __forceinline__ void barrier_wait(uint64_t *barrier, uint32_t 
                      : "memory");
     } while (!done);
 }
+
+/* A place in a ring of stages. Who takes out of a ring begins with parity 0; who fills it begins with 1. */
+template <int stages> struct ring {
+    int stage;
+    uint32_t parity;
+    __device__ __forceinline__ void next() {
+        if (++stage == stages) {
+            stage = 0;
+            parity ^= 1;
+        }
+    }
+};
 
 /* Barriers of the block with a number, 1 to 15: of `threads` threads, some wait and some only arrive. */
 static __device__ __forceinline__ void turn_wait(int number, int threads) {
@@ -179,6 +192,30 @@ static __device__ __forceinline__ void product(float (&d)[64], const uint32_t *a
 #undef INK_HOPPER_64
 #undef INK_HOPPER_16
 #undef INK_HOPPER_4
+
+/* ---- results ---- */
+
+static __device__ __forceinline__ uint32_t pair(float low, float high) {
+    const __nv_bfloat162 two = __floats2bfloat162_rn(low, high);
+    return *reinterpret_cast<const uint32_t *>(&two);
+}
+
+/* Among four neighbouring threads: word i of thread t goes to thread i as its word t. */
+static __device__ __forceinline__ void transpose4(uint32_t (&x)[4]) {
+    const bool odd = threadIdx.x & 1, upper = threadIdx.x & 2;
+    const uint32_t a = __shfl_xor_sync(0xFFFFFFFFu, odd ? x[0] : x[1], 1);
+    const uint32_t b = __shfl_xor_sync(0xFFFFFFFFu, odd ? x[2] : x[3], 1);
+    if (odd)
+        x[0] = a, x[2] = b;
+    else
+        x[1] = a, x[3] = b;
+    const uint32_t c = __shfl_xor_sync(0xFFFFFFFFu, upper ? x[0] : x[2], 2);
+    const uint32_t d = __shfl_xor_sync(0xFFFFFFFFu, upper ? x[1] : x[3], 2);
+    if (upper)
+        x[0] = c, x[1] = d;
+    else
+        x[2] = c, x[3] = d;
+}
 
 } // namespace hopper
 

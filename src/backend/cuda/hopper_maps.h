@@ -1,10 +1,11 @@
 /*
- * Maps: what the copy engine of Hopper must know of a matrix.
+ * Maps: what the copy engine of Hopper must know of a matrix. Boxes have rows of 128 bytes, in the order that
+ * hopper.cuh describes; what lies outside of a matrix reads as 0 and is not written.
  */
 #ifndef INK_BACKEND_CUDA_HOPPER_MAPS_H
 #define INK_BACKEND_CUDA_HOPPER_MAPS_H
 
-#include "base/status.h"
+#include "backend/cuda/kernels.h"
 
 #include <cuda.h>
 
@@ -16,5 +17,13 @@ typedef CUresult (*ink_hopper_encode)(CUtensorMap *, CUtensorMapDataType, cuuint
 
 /* INK_ERROR_UNSUPPORTED if the driver has none. */
 ink_status ink_hopper_find_encode(ink_hopper_encode *encode, ink_error *error);
+
+/* A matrix of bf16 or e4m3, [rows, columns], with boxes of so many rows and 128 bytes: of two dimensions. */
+ink_status ink_hopper_map_rows(ink_hopper_encode encode, const ink_cuda_matrix *x, int box_rows,
+                               CUtensorMap *map, ink_error *error);
+/* A matrix of bf16 as slices of 64 columns, [columns / 64, rows, 64], with boxes of so many slices and rows:
+ * of three dimensions. */
+ink_status ink_hopper_map_slices(ink_hopper_encode encode, const ink_cuda_matrix *x, int box_slices,
+                                 int box_rows, CUtensorMap *map, ink_error *error);
 
 #endif

@@ -6,9 +6,9 @@
  * All threads of the two wait at the end of a tile, so what its epilogue needs is on its way before.
  */
 #include "backend/cuda/device.cuh"
+#include "backend/cuda/hopper_build.h"
 #include "backend/cuda/hopper_products.cuh"
 #include "backend/cuda/linear_hopper.h"
-#include "backend/cuda/memory.h"
 
 namespace {
 
@@ -31,16 +31,7 @@ struct shared_memory {
 };
 constexpr int shared_alignment = 1024, shared_bytes = (int)sizeof(shared_memory) + shared_alignment;
 
-struct ring {
-    int stage;
-    uint32_t parity;
-    __device__ __forceinline__ void next() {
-        if (++stage == stages) {
-            stage = 0;
-            parity ^= 1;
-        }
-    }
-};
+typedef hopper::ring<stages> ring;
 
 /* ---- loading ---- */
 
@@ -191,11 +182,6 @@ static __device__ __forceinline__ void rotate(const ink_hopper_linear_params &p,
     }
 }
 
-static __device__ __forceinline__ uint32_t pair(float low, float high) {
-    const __nv_bfloat162 two = __floats2bfloat162_rn(low, high);
-    return *reinterpret_cast<const uint32_t *>(&two);
-}
-
 /* A warpgroup's rows go through two boxes of shared memory: one is filled while the copy engine stores the
  * other. */
 static __device__ __forceinline__ void store(const ink_hopper_linear_group &g, unsigned char *boxes,
@@ -214,8 +200,9 @@ static __device__ __forceinline__ void store(const ink_hopper_linear_group &g, u
 #pragma unroll
         for (int i = 0; i < box_columns / 16; i++) {
             const float *at = d + 4 * (box * box_columns / 8 + 2 * i);
-            hopper::store_matrices(own + ((2 * i + chunk) ^ own_row % 8) * 16, pair(at[0], at[1]),
-                                   pair(at[2], at[3]), pair(at[4], at[5]), pair(at[6], at[7]));
+            hopper::store_matrices(own + ((2 * i + chunk) ^ own_row % 8) * 16, hopper::pair(at[0], at[1]),
+                                   hopper::pair(at[2], at[3]), hopper::pair(at[4], at[5]),
+                                   hopper::pair(at[6], at[7]));
         }
         hopper::store_fence();
         hopper::turn_wait(1 + group, hopper::group_threads);
@@ -376,13 +363,6 @@ static __device__ __forceinline__ void consume(const ink_hopper_linear_params &p
     if (thread == 0) hopper::store_wait_all();
 }
 
-/* Not 0 in code for sm_90a; what is made for other devices lacks the instructions. */
-#if !defined(__CUDA_ARCH__) || defined(__CUDA_ARCH_FEAT_SM90_ALL)
-__device__ int has_instructions = 1;
-#else
-__device__ int has_instructions = 0;
-#endif
-
 template <bool fp8, ink_activation activation, bool rotates>
 __global__ void __cluster_dims__(cluster_blocks, 1, 1) __launch_bounds__(thread_count, 1)
     linear_hopper(const __grid_constant__ ink_hopper_linear_params p) {
@@ -424,19 +404,10 @@ static const kernel kernels[2][3] = {
 } // namespace
 
 ink_status ink_hopper_linear_prepare(ink_error *error) {
-    int compiled = 0;
-    const char *what = "products' preparation";
-    INK_TRY(ink_cuda_check(cudaMemcpyFromSymbol(&compiled, has_instructions, sizeof compiled), what, error));
-    if (!compiled) {
-        return ink_fail(error, INK_ERROR_UNSUPPORTED,
-                        "the Hopper kernels are not in this build; compile for 90a");
-    }
     for (int i = 0; i < 2; i++) {
         for (int j = 0; j < 3; j++) {
-            INK_TRY(ink_cuda_check(cudaFuncSetAttribute(reinterpret_cast<const void *>(kernels[i][j]),
-                                                        cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                                        shared_bytes),
-                                   what, error));
+            INK_TRY(
+                ink_hopper_allow_shared(reinterpret_cast<const void *>(kernels[i][j]), shared_bytes, error));
         }
     }
     return INK_OK;

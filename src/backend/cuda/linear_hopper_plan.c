@@ -119,33 +119,14 @@ void ink_hopper_linear_destroy(ink_hopper_linear *l) {
 
 enum { reused_rows = 2048, cache_for_x = 16 << 20 };
 
-static ink_status encode_rows(ink_hopper_encode encode, const void *data, ink_dtype dtype, int64_t rows,
-                              int64_t columns, int64_t stride, int box_rows, CUtensorMap *map,
-                              ink_error *error) {
-    enum { rank = 2 };
-    const bool fp8 = dtype == INK_F8_E4M3;
-    const cuuint64_t bytes = fp8 ? 1 : 2, dims[rank] = {(cuuint64_t)columns, (cuuint64_t)rows},
-                     strides[rank - 1] = {(cuuint64_t)stride * bytes};
-    const cuuint32_t box[rank] = {ink_hopper_box_bytes / (cuuint32_t)bytes, (cuuint32_t)box_rows},
-                     every[rank] = {1, 1};
-    const CUresult result = encode(
-        map, fp8 ? CU_TENSOR_MAP_DATA_TYPE_UINT8 : CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, rank,
-        (void *)(uintptr_t)data, dims, strides, box, every, CU_TENSOR_MAP_INTERLEAVE_NONE,
-        CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
-    if (result == CUDA_SUCCESS) return INK_OK;
-    return ink_fail(error, INK_ERROR_INTERNAL, "CUDA could not describe a product's rows: error %d",
-                    (int)result);
-}
-
 static ink_status set_group(const ink_hopper_linear *l, const ink_cuda_linear_problem *p,
                             const ink_hopper_rotation *rotation, ink_hopper_linear_group *g,
                             ink_error *error) {
     const int64_t n = p->out.columns, k = p->x.columns;
-    INK_TRY(encode_rows(l->encode, p->x.data, p->x.dtype, p->x.rows, k, p->x.stride, ink_hopper_box_x, &g->x,
-                        error));
-    INK_TRY(encode_rows(l->encode, p->weight, p->x.dtype, n, k, k, ink_hopper_box_w, &g->w, error));
-    INK_TRY(encode_rows(l->encode, p->out.data, INK_BF16, p->out.rows, n, p->out.stride, ink_hopper_box_out,
-                        &g->out, error));
+    const ink_cuda_matrix weight = {(void *)(uintptr_t)p->weight, p->x.dtype, n, k, k};
+    INK_TRY(ink_hopper_map_rows(l->encode, &p->x, ink_hopper_box_x, &g->x, error));
+    INK_TRY(ink_hopper_map_rows(l->encode, &weight, ink_hopper_box_w, &g->w, error));
+    INK_TRY(ink_hopper_map_rows(l->encode, &p->out, ink_hopper_box_out, &g->out, error));
     g->bias = p->bias;
     g->rows = (int)p->x.rows;
     if (p->x.dtype == INK_F8_E4M3) {
