@@ -16,15 +16,16 @@ cmake -S "$root" -B "$build" -DCMAKE_BUILD_TYPE=Release -DINK_CUDA=ON -DINK_TEST
     -DINK_CUDA_ARCHITECTURES="${ARCHITECTURES:-90a}"
 tests=$(for source in "$root"/tests/cuda/test_*.c; do basename "$source" .c; done)
 # shellcheck disable=SC2086  # a list of names
-cmake --build "$build" --parallel "${JOBS:-1}" --target inkstone_cli inkstone_cuda bench_cuda_attention $tests
+cmake --build "$build" --parallel "${JOBS:-1}" --target inkstone_cli inkstone_cuda bench_cuda_attention \
+    bench_cuda_linear $tests
 
 mkdir -p "$pack/inkstone/tests" "$pack/inkstone/lib"
 cp "$build/inkstone" "$build/libinkstone-cuda.so" "$pack/inkstone/"
 for test in $tests; do
     cp "$build/tests/cuda/$test" "$pack/inkstone/tests/"
 done
-cp "$build/bench/bench_cuda_attention" "$pack/inkstone/"
-strip "$pack/inkstone/inkstone" "$pack/inkstone/libinkstone-cuda.so" "$pack/inkstone/bench_cuda_attention" \
+cp "$build/bench/bench_cuda_attention" "$build/bench/bench_cuda_linear" "$pack/inkstone/"
+strip "$pack/inkstone/inkstone" "$pack/inkstone/libinkstone-cuda.so" "$pack"/inkstone/bench_cuda_* \
     "$pack"/inkstone/tests/*
 # The system's own libraries, and CUDA's, are there.
 ldd "$pack/inkstone/inkstone" "$pack"/inkstone/tests/* | sed -n 's/^.* => \(\/[^ ]*\) .*/\1/p' | sort -u |

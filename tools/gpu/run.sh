@@ -2,7 +2,8 @@
 # Everything that needs a device, in one call: tests, golden tensors, compute-sanitizer, benchmarks. Takes the
 # programs that tools/gpu/pack.sh put into .gpu. Prints a line for each step and writes the logs to $OUT.
 #
-# usage: tools/gpu/run.sh [STEP...]     STEP: tests verify sanitize attention bench forward baseline (default: all)
+# usage: tools/gpu/run.sh [STEP...]     STEP: tests verify sanitize attention linear bench forward picture limit
+#                                             baseline (default: all)
 #   OUT          folder for logs (default: a new one under /tmp)
 #   SIZES        of the benchmark ("512x512 1024x1024 1328x1328")
 #   BENCH        more options for inkstone bench
@@ -12,7 +13,8 @@ set -u
 
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/../.." && pwd)
 cd "$root" || exit 1
-steps=${*:-tests verify sanitize attention bench forward baseline}
+all='tests verify sanitize attention linear bench forward picture limit baseline'
+steps=${*:-$all}
 out=${OUT:-$(mktemp -d)}
 limit=${TIME_LIMIT:-240}
 work=$(mktemp -d)
@@ -94,6 +96,8 @@ run_sanitize() {
     for tool in memcheck racecheck; do
         step "$tool" compute-sanitizer --tool $tool --error-exitcode 9 --print-limit 20 "$bin/inkstone" generate \
             -m tests/golden/tiny-random -p 'a cat' --steps 2 --size 64x64 --backend cuda -o "$work/a.png"
+        INK_KERNEL_SEED=4 step "$tool-united" compute-sanitizer --tool $tool --error-exitcode 9 --print-limit 20 \
+            "$bin/tests/test_cuda_united"
     done
 }
 
@@ -101,6 +105,12 @@ run_sanitize() {
 run_attention() {
     step attention "$bin/bench_cuda_attention"
     cat "$out/attention.log"
+}
+
+# Products of the blocks, the library's and our own.
+run_linear() {
+    step linear "$bin/bench_cuda_linear"
+    cat "$out/linear.log"
 }
 
 run_bench() {
@@ -125,6 +135,22 @@ run_forward() {
     done
 }
 
+# From prompt to PNG, 20 steps with guidance: the first picture also compiles and loads.
+run_picture() {
+    step picture "$bin/inkstone" generate --synthetic -m models/qwen-image -p 'a cat face' --size 1024x1024 --steps 20 \
+        -g 4 --seed 1 -b 3 -v --backend cuda -o "$work/picture-%d.png"
+    grep -E 'text [0-9.]+ s' "$out/picture.log"
+    stat -c '%.3Y' "$work"/picture-?.png | awk 'NR > 1 { printf "picture %d, written %.3f s after the one before\n", NR, $1 - last }
+        { last = $1 }'
+}
+
+# Weights that come and go.
+run_limit() {
+    step limit "$bin/inkstone" bench -q -m models/qwen-image --synthetic --backend cuda --size 512x512 --parts step \
+        --max-vram 12G
+    grep -E 'denoising|device memory' "$out/limit.log"
+}
+
 # diffusers on this device, beside what verify and forward wrote.
 run_baseline() {
     # shellcheck disable=SC2086  # a list of sizes
@@ -137,7 +163,7 @@ nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader 2>
 "$bin/inkstone" --version
 for wanted in $steps; do
     case $wanted in
-    tests | verify | sanitize | attention | bench | forward | baseline) "run_$wanted" ;;
+    tests | verify | sanitize | attention | linear | bench | forward | picture | limit | baseline) "run_$wanted" ;;
     *)
         echo "there is no step '$wanted'" >&2
         failures=$((failures + 1))
