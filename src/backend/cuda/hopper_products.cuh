@@ -34,7 +34,7 @@ static __device__ __forceinline__ void barrier_arrive_at(uint64_t *barrier, uint
                  : "memory");
 }
 
-/* How long the L2 cache should keep what is loaded or stored. */
+/* How long the L2 cache should keep what is loaded. */
 static __device__ __forceinline__ uint64_t cache_policy_normal() {
     uint64_t policy;
     asm volatile("createpolicy.fractional.L2::evict_normal.b64 %0, 1.0;" : "=l"(policy));
@@ -79,11 +79,9 @@ static __device__ __forceinline__ void store_fence() {
 }
 
 /* By one thread. What lies outside of the matrix is not stored. */
-static __device__ __forceinline__ void store_rows(const void *from, const CUtensorMap *map, int x, int y,
-                                                  uint64_t policy) {
-    asm volatile("cp.async.bulk.tensor.2d.global.shared::cta.bulk_group.L2::cache_hint [%0, {%2, %3}], [%1], "
-                 "%4;" ::"l"(map),
-                 "r"(shared_address(from)), "r"(x), "r"(y), "l"(policy)
+static __device__ __forceinline__ void store_rows(const void *from, const CUtensorMap *map, int x, int y) {
+    asm volatile("cp.async.bulk.tensor.2d.global.shared::cta.bulk_group [%0, {%2, %3}], [%1];" ::"l"(map),
+                 "r"(shared_address(from)), "r"(x), "r"(y)
                  : "memory");
     asm volatile("cp.async.bulk.commit_group;" ::: "memory");
 }

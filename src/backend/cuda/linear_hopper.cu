@@ -3,7 +3,8 @@
  * each block loads one half of what both need. In a block, one thread loads: 128 bytes of every row of x and
  * W, four such stages ahead. Two warpgroups multiply, 64 rows each, and write their part of the result.
  *
- * All threads of the two wait at the end of a tile, so what its epilogue needs is on its way before.
+ * The tensor cores wait for the epilogue of a tile, so what it needs is on its way before the products. Where
+ * K is divided, the sums of its parts are left in memory and added by whoever has the first part.
  */
 #include "backend/cuda/device.cuh"
 #include "backend/cuda/hopper_build.h"
@@ -74,8 +75,9 @@ static __device__ __forceinline__ void produce(const ink_hopper_linear_params &p
     }
 }
 
-/* ---- the epilogue; d as product_bf16 has it: element 4 j + 2 h + i is column 8 j + 2 (t % 4) + i of row h
- * ---- */
+/* ---- the epilogue ---- */
+
+/* d is as product_bf16 has it: element 4 j + 2 h + i is column 8 j + 2 (t % 4) + i of row h. */
 
 /* What a thread's elements are. */
 struct tile_part {
@@ -185,8 +187,7 @@ static __device__ __forceinline__ void rotate(const ink_hopper_linear_params &p,
 /* A warpgroup's rows go through two boxes of shared memory: one is filled while the copy engine stores the
  * other. */
 static __device__ __forceinline__ void store(const ink_hopper_linear_group &g, unsigned char *boxes,
-                                             int group, int row, int column, uint64_t policy,
-                                             const float (&d)[128]) {
+                                             int group, int row, int column, const float (&d)[128]) {
     const int thread = (int)threadIdx.x % hopper::group_threads, lane = thread % warp_size;
     /* Of the matrices of a warp's 16 rows: the first two are its upper and lower eight, the others their
      * neighbours. */
@@ -208,7 +209,7 @@ static __device__ __forceinline__ void store(const ink_hopper_linear_group &g, u
         hopper::turn_wait(1 + group, hopper::group_threads);
         if (thread == 0)
             hopper::store_rows(boxes + box % store_boxes * store_bytes, &g.out, column + box * box_columns,
-                               row, policy);
+                               row);
     }
 }
 
@@ -322,7 +323,6 @@ static __device__ __forceinline__ void consume(const ink_hopper_linear_params &p
                    w = hopper::describe(s.w[0], 16);
     const int thread = (int)threadIdx.x % hopper::group_threads;
     ring at = {0, 0};
-    const uint64_t policy = p.keeps_x > 1 ? hopper::cache_policy_first_out() : hopper::cache_policy_normal();
     const int cluster = (int)blockIdx.x / cluster_blocks, last = p.starts[cluster + 1];
     int i = p.starts[cluster];
     ink_hopper_linear_item next = p.items[i];
@@ -358,7 +358,7 @@ static __device__ __forceinline__ void consume(const ink_hopper_linear_params &p
             }
         }
         if (rotates) rotate(p, g, t, d);
-        store(g, s.out[group][0], group, row, column, policy, d);
+        store(g, s.out[group][0], group, row, column, d);
     }
     if (thread == 0) hopper::store_wait_all();
 }

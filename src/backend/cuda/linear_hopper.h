@@ -46,7 +46,7 @@ typedef struct ink_hopper_linear_params {
     int columns;      /* N */
     int part_columns; /* of q, of k and of v, with a rotary table */
     float eps;
-    bool keeps_x; /* rows of x are to stay in the cache, the others to go */
+    bool keeps_x; /* rows of x are to stay in the cache, those of W to go */
     ink_activation activation;
 } ink_hopper_linear_params;
 
