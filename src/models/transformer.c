@@ -161,7 +161,7 @@ static ink_value head_projection(ink_graph *g, const step_context *s, int64_t bl
 }
 
 /* out[stream] = attention of the modulated streams, before the output projection. What the two streams have
- * alike is recorded side by side, so that a backend can do both in one go. */
+ * alike is recorded side by side, so that both can be computed in one go. */
 static void joint_attention(ink_graph *g, const step_context *s, int64_t block, const ink_value *x,
                             ink_value *out) {
     static const char *const q_names[2] = {"attn.add_q_proj", "attn.to_q"};
