@@ -142,7 +142,7 @@ function(ink_add_cuda_tests)
   file(GLOB benchmarks CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/bench/cuda/bench_*.c)
   foreach(source IN LISTS benchmarks)
     cmake_path(GET source STEM name)
-    ink_add_program(${name} ${source} "")
+    ink_add_program(${name} ${source} ${PROJECT_SOURCE_DIR}/bench/cuda/meter.c)
     target_include_directories(${name} SYSTEM PRIVATE ${CUDAToolkit_INCLUDE_DIRS})
     target_link_libraries(${name} PRIVATE ink_cuda_objects inkstone_internal CUDA::cudart_static CUDA::cublasLt)
     set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/bench

@@ -8,8 +8,8 @@
  */
 #include "backend/cuda/linear_hopper_plan.h"
 #include "backend/cuda/memory.h"
+#include "meter.h"
 
-#include <dlfcn.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,44 +30,6 @@ static void must_run(ink_status status, const ink_error *error) {
     exit(1);
 }
 
-/* ---- the card's own meters ---- */
-
-typedef struct meter {
-    void *device;
-    int (*energy)(void *, unsigned long long *); /* millijoules since some time; NULL: not known */
-    int (*clock)(void *, int, unsigned *);
-} meter;
-
-static void *symbol(void *library, const char *name, void *function, size_t bytes) {
-    void *found = dlsym(library, name);
-    memcpy(function, &found, bytes);
-    return found;
-}
-
-static meter open_meter(void) {
-    meter m = {0};
-    int (*init)(void) = NULL, (*find)(unsigned, void **) = NULL;
-    void *library = dlopen("libnvidia-ml.so.1", RTLD_NOW);
-    if (!library || !symbol(library, "nvmlInit_v2", &init, sizeof init) ||
-        !symbol(library, "nvmlDeviceGetHandleByIndex_v2", &find, sizeof find) || init() != 0 ||
-        find(0, &m.device) != 0)
-        return (meter){0};
-    (void)symbol(library, "nvmlDeviceGetTotalEnergyConsumption", &m.energy, sizeof m.energy);
-    (void)symbol(library, "nvmlDeviceGetClockInfo", &m.clock, sizeof m.clock);
-    return m;
-}
-
-static double joules(const meter *m) {
-    unsigned long long millijoules = 0;
-    return m->energy && m->energy(m->device, &millijoules) == 0 ? (double)millijoules * 1e-3 : NAN;
-}
-
-static unsigned megahertz(const meter *m) {
-    enum { multiprocessors = 1 };
-    unsigned value = 0;
-    return m->clock && m->clock(m->device, multiprocessors, &value) == 0 ? value : 0;
-}
-
 /* ---- problems ---- */
 
 typedef struct bench {
@@ -80,9 +42,8 @@ typedef struct bench {
     meter meter;
 } bench;
 
-static uint16_t *device_numbers(const uint16_t *numbers, int64_t count, float *scales) {
+static uint16_t *device_numbers(const uint16_t *numbers, int64_t count) {
     uint16_t *memory;
-    (void)scales;
     must(cudaMalloc((void **)&memory, (size_t)count * sizeof *memory));
     for (int64_t i = 0; i < count; i += pattern) {
         const int64_t n = count - i < pattern ? count - i : pattern;
@@ -118,12 +79,12 @@ static void open_problems(bench *b, const shape *s, const int64_t rows[2]) {
         *p = (ink_hopper_linear_problem){.n_groups = rows[1] > 0 ? 2 : 1};
         for (int i = 0; i < p->n_groups; i++) {
             const int64_t m = rows[i];
-            p->products[i] = (ink_cuda_linear_problem){
-                .x = {device_numbers(wide, m * s->k, NULL), INK_BF16, m, s->k, s->k},
-                .weight = device_numbers(narrow, s->n * s->k, NULL),
-                .bias = device_numbers(wide, s->n, NULL),
-                .activation = s->activation,
-                .out = {device_numbers(wide, m * s->n, NULL), INK_BF16, m, s->n, s->n}};
+            p->products[i] =
+                (ink_cuda_linear_problem){.x = {device_numbers(wide, m * s->k), INK_BF16, m, s->k, s->k},
+                                          .weight = device_numbers(narrow, s->n * s->k),
+                                          .bias = device_numbers(wide, s->n),
+                                          .activation = s->activation,
+                                          .out = {device_numbers(wide, m * s->n), INK_BF16, m, s->n, s->n}};
         }
     }
     free(wide), free(narrow);
@@ -175,10 +136,10 @@ static void measure(bench *b, const char *what, bool own, double flops) {
     const double guess = time_runs(b, 3 * copies, own, begin, end);
     const int runs = (int)(seconds_per_case / guess) + copies;
     (void)time_runs(b, runs, own, begin, end);
-    const double before = joules(&b->meter);
+    const double before = meter_joules(&b->meter);
     const double seconds = time_runs(b, runs, own, begin, end);
-    const unsigned clock = megahertz(&b->meter);
-    const double watts = (joules(&b->meter) - before) / (seconds * runs);
+    const unsigned clock = meter_megahertz(&b->meter);
+    const double watts = (meter_joules(&b->meter) - before) / (seconds * runs);
     printf("  %-9s %8.1f us (a moment: %7.1f) %6.1f TFLOP/s %5.0f W %5u MHz", what, seconds * 1e6,
            guess * 1e6, flops / seconds * 1e-12, watts, clock);
     fflush(stdout);
@@ -242,7 +203,7 @@ int main(int argc, char **argv) {
         printf("no CUDA device\n");
         return 77;
     }
-    bench b = {.meter = open_meter()};
+    bench b = {.meter = meter_open()};
     ink_error error;
     must(cudaDeviceGetAttribute(&b.multiprocessors, cudaDevAttrMultiProcessorCount, 0));
     must(cudaStreamCreate(&b.stream));

@@ -17,14 +17,14 @@ cmake -S "$root" -B "$build" -DCMAKE_BUILD_TYPE=Release -DINK_CUDA=ON -DINK_TEST
 tests=$(for source in "$root"/tests/cuda/test_*.c; do basename "$source" .c; done)
 # shellcheck disable=SC2086  # a list of names
 cmake --build "$build" --parallel "${JOBS:-1}" --target inkstone_cli inkstone_cuda bench_cuda_attention \
-    bench_cuda_linear $tests
+    bench_cuda_linear bench_cuda_step $tests
 
 mkdir -p "$pack/inkstone/tests" "$pack/inkstone/lib"
 cp "$build/inkstone" "$build/libinkstone-cuda.so" "$pack/inkstone/"
 for test in $tests; do
     cp "$build/tests/cuda/$test" "$pack/inkstone/tests/"
 done
-cp "$build/bench/bench_cuda_attention" "$build/bench/bench_cuda_linear" "$pack/inkstone/"
+cp "$build"/bench/bench_cuda_attention "$build"/bench/bench_cuda_linear "$build"/bench/bench_cuda_step "$pack/inkstone/"
 strip "$pack/inkstone/inkstone" "$pack/inkstone/libinkstone-cuda.so" "$pack"/inkstone/bench_cuda_* \
     "$pack"/inkstone/tests/*
 # The system's own libraries, and CUDA's, are there.

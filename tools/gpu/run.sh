@@ -2,8 +2,8 @@
 # Everything that needs a device, in one call: tests, golden tensors, compute-sanitizer, benchmarks. Takes the
 # programs that tools/gpu/pack.sh put into .gpu. Prints a line for each step and writes the logs to $OUT.
 #
-# usage: tools/gpu/run.sh [STEP...]     STEP: tests verify sanitize attention linear bench forward picture limit
-#                                             baseline (default: all)
+# usage: tools/gpu/run.sh [STEP...]     STEP: tests verify sanitize attention linear ways bench forward picture
+#                                             limit baseline (default: all)
 #   OUT          folder for logs (default: a new one under /tmp)
 #   SIZES        of the benchmark ("512x512 1024x1024 1328x1328")
 #   BENCH        more options for inkstone bench
@@ -13,7 +13,7 @@ set -u
 
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/../.." && pwd)
 cd "$root" || exit 1
-all='tests verify sanitize attention linear bench forward picture limit baseline'
+all='tests verify sanitize attention linear ways bench forward picture limit baseline'
 steps=${*:-$all}
 out=${OUT:-$(mktemp -d)}
 limit=${TIME_LIMIT:-240}
@@ -113,6 +113,12 @@ run_linear() {
     cat "$out/linear.log"
 }
 
+# A step in several ways, with what each costs in joules.
+run_ways() {
+    step ways "$bin/bench_cuda_step" models/qwen-image
+    cat "$out/ways.log"
+}
+
 run_bench() {
     for size in ${SIZES:-512x512 1024x1024 1328x1328}; do
         # shellcheck disable=SC2086  # a list of options
@@ -163,7 +169,7 @@ nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader 2>
 "$bin/inkstone" --version
 for wanted in $steps; do
     case $wanted in
-    tests | verify | sanitize | attention | linear | bench | forward | picture | limit | baseline) "run_$wanted" ;;
+    tests | verify | sanitize | attention | linear | ways | bench | forward | picture | limit | baseline) "run_$wanted" ;;
     *)
         echo "there is no step '$wanted'" >&2
         failures=$((failures + 1))
