@@ -164,13 +164,14 @@ static void test_nothing_changes(void **state) {
 
 typedef struct tally {
     int launches, united;
-    double flops;
+    double flops, product_bytes;
 } tally;
 
 static void count_launch(void *user, const ink_launch *launch) {
     tally *t = user;
     t->launches++;
     t->flops += launch->flops;
+    if (strncmp(launch->kind, "linear", strlen("linear")) == 0) t->product_bytes += launch->bytes;
     if (strcmp(launch->kind, "linear + head_norm_rotary") == 0) t->united++;
 }
 
@@ -193,6 +194,9 @@ static void test_profile_tells_of_it(void **state) {
     assert_int_equal(several.united, 0);
     assert_int_equal(several.launches - one.launches, 3 * blocks + 3 * (blocks - 1));
     assert_true(one.flops >= several.flops && one.flops <= several.flops);
+    /* What rotates on the way moves no bytes. */
+    assert_true(one.product_bytes > 0 && one.product_bytes >= several.product_bytes &&
+                one.product_bytes <= several.product_bytes);
     close_model(&m);
 }
 
