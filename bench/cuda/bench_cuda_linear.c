@@ -9,6 +9,7 @@
 #include "backend/cuda/linear_hopper_plan.h"
 #include "backend/cuda/memory.h"
 #include "meter.h"
+#include "normal.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -57,10 +58,7 @@ static uint16_t *make_pattern(float scale) {
     if (!numbers) exit(1);
     uint64_t seed = 1;
     for (int64_t i = 0; i < pattern; i++) {
-        seed = seed * 6364136223846793005u + 1442695040888963407u;
-        const double sum =
-            (double)(seed >> 48) + (double)(seed >> 32 & 0xFFFF) + (double)(seed >> 16 & 0xFFFF);
-        numbers[i] = ink_bf16_from_f32((float)((sum / 65536 - 1.5) * 2 * scale));
+        numbers[i] = ink_bf16_from_f32(scale * next_normal(&seed));
     }
     return numbers;
 }

@@ -9,6 +9,7 @@
 #include "backend/cuda/cuda.h"
 #include "meter.h"
 #include "models/transformer.h"
+#include "normal.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -50,13 +51,10 @@ typedef struct step {
     size_t latent_bytes;
 } step;
 
-/* About normal. Numbers of tables are as good as any, for a step is not asked what it draws. */
+/* Numbers of tables are as good as any, for a step is not asked what it draws. */
 static void fill(float *values, int64_t n, uint64_t seed) {
     for (int64_t i = 0; i < n; i++) {
-        seed = seed * 6364136223846793005u + 1442695040888963407u;
-        const double sum =
-            (double)(seed >> 48) + (double)(seed >> 32 & 0xFFFF) + (double)(seed >> 16 & 0xFFFF);
-        values[i] = (float)((sum / 65536 - 1.5) * 2);
+        values[i] = next_normal(&seed);
     }
 }
 

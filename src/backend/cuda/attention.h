@@ -47,10 +47,6 @@ ink_status ink_cuda_attention_plan_create_kind(const ink_cuda_attention_kind *ki
                                                const ink_cuda_attention_plan *like, cudaStream_t stream,
                                                ink_cuda_attention_plan **plan, ink_error *error);
 
-/* Device memory with a copy of `host`. */
-ink_status ink_cuda_attention_upload(const void *host, size_t bytes, cudaStream_t stream, void **device,
-                                     ink_error *error);
-
 /* ---- what a problem consists of (attention_tiles.c: no CUDA) ---- */
 
 /* Rows in no segment, in runs. */
@@ -90,6 +86,12 @@ static inline int64_t ink_cuda_attention_length(const ink_segment *segment) {
 
 static inline void *ink_cuda_attention_row(const ink_cuda_matrix *x, int64_t row) {
     return (char *)x->data + row * x->stride * (int64_t)ink_dtype_bytes(x->dtype);
+}
+
+/* Can the copy engine read it, and can eight elements be written at once? */
+static inline bool ink_cuda_attention_is_aligned(const ink_cuda_matrix *x) {
+    enum { unit = 8 }; /* elements of 16 bytes */
+    return x->dtype == INK_BF16 && x->stride % unit == 0 && (uintptr_t)x->data % 16 == 0;
 }
 
 /* Rows [row, row + rows) of a matrix. */

@@ -275,7 +275,8 @@ static ink_status make_packed(cudnn_family *family, const ink_cuda_attention_pro
             }
         }
     }
-    const ink_status status = ink_cuda_attention_upload(table, bytes, stream, &family->rows, error);
+    const ink_status status =
+        ink_cuda_copy_to_device(table, bytes, "attention's tables", stream, &family->rows, error);
     free(table);
     family->bytes += bytes;
     return status;

@@ -132,11 +132,6 @@ __device__ __forceinline__ void load(ring &at, tile *stage, uint64_t *full, uint
 
 /* ---- computing ---- */
 
-/* A warp has read what it needs. */
-__device__ __forceinline__ void release(uint64_t *empty) {
-    if (threadIdx.x % warp_size == 0) hopper::barrier_arrive(empty);
-}
-
 /* scores [64, 144] = q k^T, started. */
 __device__ __forceinline__ void start_scores(float (&scores)[score_count], uint64_t q, uint64_t k) {
     hopper::keep(scores);
@@ -163,12 +158,6 @@ __device__ __forceinline__ void start_output(float (&out)[64], uint32_t (&weight
         hopper::product(out, weights + 4 * i, v + sixteen_rows, add || i > 0);
     }
     hopper::product_commit();
-}
-
-__device__ __forceinline__ float power_of_2(float x) {
-    float y;
-    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
-    return y;
 }
 
 /* Columns from `left` on are no keys. */
@@ -200,7 +189,7 @@ __device__ __forceinline__ void raise_base(const float (&scores)[score_count], r
         highest = fmaxf(highest, __shfl_xor_sync(0xFFFFFFFFu, highest, 1));
         highest = fmaxf(highest, __shfl_xor_sync(0xFFFFFFFFu, highest, 2));
         rows.base[h] = fmaxf(highest * scale, -1e30f);
-        shrink[h] = power_of_2(fmaf(rows.highest[h], scale, -rows.base[h]));
+        shrink[h] = hopper::power_of_2(fmaf(rows.highest[h], scale, -rows.base[h]));
         rows.highest[h] = highest;
         rows.total[h] *= shrink[h];
     }
@@ -213,8 +202,8 @@ __device__ __forceinline__ void weigh(const float (&scores)[score_count], uint32
 #pragma unroll
     for (int i = 0; i < weight_count; i++) {
         const int h = i % 2;
-        const float low = power_of_2(fmaf(scores[2 * i], scale, -rows.base[h]));
-        const float high = power_of_2(fmaf(scores[2 * i + 1], scale, -rows.base[h]));
+        const float low = hopper::power_of_2(fmaf(scores[2 * i], scale, -rows.base[h]));
+        const float high = hopper::power_of_2(fmaf(scores[2 * i + 1], scale, -rows.base[h]));
         even[h] += low;
         odd[h] += high;
         weights[i] = hopper::pair(low, high);
@@ -254,10 +243,7 @@ __device__ __forceinline__ void store(const work &item, int group_row, const flo
     const int thread = (int)threadIdx.x % hopper::group_threads;
 #pragma unroll
     for (int h = 0; h < 2; h++) {
-        float total = rows.total[h];
-        total += __shfl_xor_sync(0xFFFFFFFFu, total, 1);
-        total += __shfl_xor_sync(0xFFFFFFFFu, total, 2);
-        const float factor = 1 / total;
+        const float factor = 1 / hopper::quad_sum(rows.total[h]);
         const int row = group_row + thread / warp_size * 16 + thread % warp_size / 4 + 8 * h;
         ink_bf16 *at = item.out + row * item.out_stride + 8 * (thread % 4);
 #pragma unroll
@@ -322,9 +308,9 @@ __device__ __forceinline__ void mask_edge(float (&scores)[score_count], const sh
 
 /* The tile's scores are there: lets go of keys, and of queries if they were the last. */
 __device__ __forceinline__ void release_scored(shared_memory &s, place &at) {
-    release(&s.k_empty[at.keys.stage]);
+    hopper::release(&s.k_empty[at.keys.stage]);
     at.keys.next();
-    if (at.tile == at.tiles - 1) release(&s.q_empty[at.queries.stage]);
+    if (at.tile == at.tiles - 1) hopper::release(&s.q_empty[at.queries.stage]);
 }
 
 /* The item's last output, with nothing beside it. */
@@ -373,7 +359,7 @@ __device__ __forceinline__ bool advance(shared_memory &s, const operands &x, pla
     hopper::product_wait<0>();
     hopper::keep(out);
     hopper::keep(now);
-    release(&s.v_empty[at.values.stage]);
+    hopper::release(&s.v_empty[at.values.stage]);
     at.values.next();
     at.add = !fresh;
     return true;

@@ -59,8 +59,8 @@ static ink_status make_launches(hopper_state *state, const ink_cuda_attention_pr
         size_t n = 0;
         INK_TRY(set_params(&launch->params, problem, first, count, encode, error));
         INK_TRY(ink_cuda_attention_items(problem, first, count, ink_hopper_query_rows, &items, &n, error));
-        const ink_status status =
-            ink_cuda_attention_upload(items, n * sizeof *items, stream, &launch->items, error);
+        const ink_status status = ink_cuda_copy_to_device(items, n * sizeof *items, "attention's tables",
+                                                          stream, &launch->items, error);
         free(items);
         if (status != INK_OK) return status;
         launch->params.items = launch->items;
@@ -71,19 +71,16 @@ static ink_status make_launches(hopper_state *state, const ink_cuda_attention_pr
     return INK_OK;
 }
 
-static bool is_aligned(const ink_cuda_matrix *x) {
-    enum { unit = 8 }; /* elements of 16 bytes */
-    return x->dtype == INK_BF16 && x->stride % unit == 0 && (uintptr_t)x->data % 16 == 0;
-}
-
 bool ink_cuda_attention_hopper_can(const ink_cuda_attention_problem *problem,
                                    const ink_cuda_attention_device *device) {
     bool can = device->major == 9 && device->minor == 0 &&
                device->shared_bytes >= ink_hopper_shared_bytes() && !problem->causal &&
                problem->head_dim == ink_hopper_head_dim && problem->scale > 0;
     for (int s = 0; s < problem->streams; s++) {
-        can = can && is_aligned(&problem->q[s]) && is_aligned(&problem->k[s]) && is_aligned(&problem->v[s]) &&
-              is_aligned(&problem->out[s]);
+        can = can && ink_cuda_attention_is_aligned(&problem->q[s]) &&
+              ink_cuda_attention_is_aligned(&problem->k[s]) &&
+              ink_cuda_attention_is_aligned(&problem->v[s]) &&
+              ink_cuda_attention_is_aligned(&problem->out[s]);
     }
     return can;
 }

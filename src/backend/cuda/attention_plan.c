@@ -39,23 +39,6 @@ struct ink_cuda_attention_plan {
     size_t n_gaps;
 };
 
-ink_status ink_cuda_attention_upload(const void *host, size_t bytes, cudaStream_t stream, void **device,
-                                     ink_error *error) {
-    *device = NULL;
-    void *memory = NULL;
-    const char *what = "attention's tables";
-    INK_TRY(ink_cuda_check(cudaMalloc(&memory, bytes ? bytes : 1), what, error));
-    /* Pageable memory: the call returns once `host` has been read. */
-    ink_status status =
-        ink_cuda_check(cudaMemcpyAsync(memory, host, bytes, cudaMemcpyHostToDevice, stream), what, error);
-    if (status != INK_OK) {
-        (void)cudaFree(memory);
-        return status;
-    }
-    *device = memory;
-    return INK_OK;
-}
-
 static ink_status get_device(ink_cuda_attention_device *device, ink_error *error) {
     int id = 0;
     cudaError_t code = cudaGetDevice(&id);

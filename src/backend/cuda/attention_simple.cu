@@ -359,10 +359,12 @@ ink_status make_tables(simple_state *state, const ink_cuda_attention_problem *pr
     INK_TRY(ink_cuda_attention_tiles(problem, rows_per_tile, &tiles, &n, error));
     const size_t tile_bytes = n * sizeof *tiles;
     const size_t segment_bytes = (size_t)problem->n_segments * sizeof *problem->segments;
-    ink_status status = ink_cuda_attention_upload(tiles, tile_bytes, stream, &state->tiles, error);
+    ink_status status =
+        ink_cuda_copy_to_device(tiles, tile_bytes, "attention's tables", stream, &state->tiles, error);
     free(tiles);
     if (status == INK_OK) {
-        status = ink_cuda_attention_upload(problem->segments, segment_bytes, stream, &state->segments, error);
+        status = ink_cuda_copy_to_device(problem->segments, segment_bytes, "attention's tables", stream,
+                                         &state->segments, error);
     }
     state->params.tiles = static_cast<const ink_cuda_attention_tile *>(state->tiles);
     state->params.segments = static_cast<const ink_segment *>(state->segments);

@@ -83,16 +83,11 @@ __device__ __forceinline__ void load_first(const ink_wide_params &p, shared_memo
 
 /* ---- computing ---- */
 
-/* A warp has read what it needs. */
-__device__ __forceinline__ void release(uint64_t *empty) {
-    if (threadIdx.x % warp_size == 0) hopper::barrier_arrive(empty);
-}
-
 /* This warp has read a pair. `next`, which only one thread has: what then comes there. */
 __device__ __forceinline__ void replace(ink_bf16 (*to)[key_rows][hopper::slice_columns], uint64_t *full,
                                         uint64_t *empty, uint32_t parity, const CUtensorMap *map,
                                         const tile_place &next, int slice) {
-    release(empty);
+    hopper::release(empty);
     if (next.row < 0) return;
     hopper::barrier_wait(empty, parity);
     load_pair(to, full, map, next.row, next.slice + slice);
@@ -151,12 +146,6 @@ __device__ __forceinline__ void finish(key_tile &tile, uint64_t *full, uint64_t 
     replace(tile[2], &full[2], &empty[2], parity, map, next, 2 * pair);
 }
 
-__device__ __forceinline__ float power_of_2(float x) {
-    float y;
-    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
-    return y;
-}
-
 /* Columns from `left` on are no keys. */
 __device__ __forceinline__ void mask(float (&scores)[score_count], int left) {
     if (left >= key_rows) return;
@@ -194,7 +183,7 @@ __device__ __forceinline__ void follow(const float (&scores)[score_count], row_s
     for (int h = 0; h < 2; h++) {
         const float base = fmaxf(rows.base[h], highest[h]);
         /* As long as all scores are -inf, the sums must stay 0 and not become NaN. */
-        const float shrink = base == -INFINITY ? 1 : power_of_2(rows.base[h] - base);
+        const float shrink = base == -INFINITY ? 1 : hopper::power_of_2(rows.base[h] - base);
         rows.base[h] = base;
         rows.total[h] *= shrink;
 #pragma unroll
@@ -213,8 +202,8 @@ __device__ __forceinline__ void soften(uint32_t (&weights)[weight_count], float 
         float even = 0, odd = 0;
 #pragma unroll
         for (int i = 2 * h; i < score_count; i += 4) {
-            const float low = power_of_2(fmaf(scores[i], scale, -base));
-            const float high = power_of_2(fmaf(scores[i + 1], scale, -base));
+            const float low = hopper::power_of_2(fmaf(scores[i], scale, -base));
+            const float high = hopper::power_of_2(fmaf(scores[i + 1], scale, -base));
             even += low;
             odd += high;
             weights[i / 2] = hopper::pair(low, high);
@@ -225,19 +214,13 @@ __device__ __forceinline__ void soften(uint32_t (&weights)[weight_count], float 
 
 /* ---- results ---- */
 
-/* The sum over a row's columns, which four neighbouring threads have. */
-__device__ __forceinline__ float quad_sum(float x) {
-    x += __shfl_xor_sync(0xFFFFFFFFu, x, 1);
-    return x + __shfl_xor_sync(0xFFFFFFFFu, x, 2);
-}
-
 /* Divides by the totals and writes the rows that are there. A thread has two neighbouring columns of every
  * eight; four threads exchange theirs so that each writes eight. `tile_row`: of the thread's first row. */
 __device__ __forceinline__ void store(const ink_wide_params &p, const ink_wide_piece &piece, int tile_row,
                                       const float (&out)[pairs][64], const row_state &rows) {
 #pragma unroll
     for (int h = 0; h < 2; h++) {
-        const float factor = 1 / quad_sum(rows.total[h]);
+        const float factor = 1 / hopper::quad_sum(rows.total[h]);
         const int row = piece.row + tile_row + 8 * h;
         ink_bf16 *at = static_cast<ink_bf16 *>(p.out) + row * p.out_stride + (int64_t)piece.head * head_dim +
                        8 * ((int)threadIdx.x % 4);
@@ -263,7 +246,7 @@ __device__ __forceinline__ void store_part(const ink_wide_params &p, const ink_w
                                            const row_state &rows) {
 #pragma unroll
     for (int h = 0; h < 2; h++) {
-        const float total = quad_sum(rows.total[h]);
+        const float total = hopper::quad_sum(rows.total[h]);
         const int64_t row = (int64_t)piece.part * query_rows + tile_row + 8 * h;
         if (threadIdx.x % 4 == 0) p.stats[row] = {rows.base[h], total};
         float *at = p.parts + row * head_dim + 2 * ((int)threadIdx.x % 4);
@@ -316,7 +299,7 @@ __device__ __forceinline__ void give_turn(int group) {
             finish(s.k, s.k_full, s.k_empty, parity, &p.k, next);
             hopper::keep(scores);
             if (last) {
-                release(&s.q_empty);
+                hopper::release(&s.q_empty);
                 if (next.row >= 0) {
                     hopper::barrier_wait(&s.q_empty, q_parity);
                     load_queries(p, s, index + 1);
@@ -391,7 +374,7 @@ __global__ void __launch_bounds__(join_threads *join_rows)
     for (int i = 0; i < join.count; i++) {
         const int64_t at = (int64_t)(join.first + i) * query_rows + row;
         const ink_wide_stat stat = p.stats[at];
-        const float factor = power_of_2(stat.base - base);
+        const float factor = hopper::power_of_2(stat.base - base);
         const float4 part = *reinterpret_cast<const float4 *>(p.parts + at * head_dim + column);
         total = fmaf(factor, stat.total, total);
         sum[0] = fmaf(factor, part.x, sum[0]);

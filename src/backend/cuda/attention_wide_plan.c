@@ -140,9 +140,9 @@ static ink_status upload_work(wide_state *state, const work *w, cudaStream_t str
     const size_t joins = (size_t)w->n_joins * sizeof *w->joins;
     const size_t rows = (size_t)w->n_parts * ink_wide_rows;
     const size_t parts = rows * ink_wide_head_dim * sizeof(float), stats = rows * sizeof(ink_wide_stat);
-    INK_TRY(ink_cuda_attention_upload(w->pieces, pieces, stream, &state->pieces, error));
-    INK_TRY(ink_cuda_attention_upload(w->starts, starts, stream, &state->starts, error));
-    INK_TRY(ink_cuda_attention_upload(w->joins, joins, stream, &state->joins, error));
+    INK_TRY(ink_cuda_copy_to_device(w->pieces, pieces, "attention's tables", stream, &state->pieces, error));
+    INK_TRY(ink_cuda_copy_to_device(w->starts, starts, "attention's tables", stream, &state->starts, error));
+    INK_TRY(ink_cuda_copy_to_device(w->joins, joins, "attention's tables", stream, &state->joins, error));
     if (rows > 0) {
         INK_TRY(ink_cuda_check(cudaMalloc(&state->parts, parts), "attention's parts", error));
         INK_TRY(ink_cuda_check(cudaMalloc(&state->stats, stats), "attention's parts", error));
@@ -170,17 +170,13 @@ static ink_status make_work(wide_state *state, const ink_cuda_attention_problem 
 
 /* ---- the kind ---- */
 
-static bool is_aligned(const ink_cuda_matrix *x) {
-    enum { unit = 8 }; /* elements of 16 bytes */
-    return x->dtype == INK_BF16 && x->stride % unit == 0 && (uintptr_t)x->data % 16 == 0;
-}
-
 bool ink_cuda_attention_wide_can(const ink_cuda_attention_problem *problem,
                                  const ink_cuda_attention_device *device) {
     return device->major == 9 && device->minor == 0 && device->shared_bytes >= ink_wide_shared_bytes() &&
            !problem->causal && problem->head_dim == ink_wide_head_dim && problem->scale > 0 &&
-           problem->streams == 1 && problem->n_segments == 1 && is_aligned(&problem->q[0]) &&
-           is_aligned(&problem->k[0]) && is_aligned(&problem->v[0]) && is_aligned(&problem->out[0]);
+           problem->streams == 1 && problem->n_segments == 1 &&
+           ink_cuda_attention_is_aligned(&problem->q[0]) && ink_cuda_attention_is_aligned(&problem->k[0]) &&
+           ink_cuda_attention_is_aligned(&problem->v[0]) && ink_cuda_attention_is_aligned(&problem->out[0]);
 }
 
 bool ink_cuda_attention_wide_worth(const ink_cuda_attention_problem *problem) {

@@ -147,11 +147,13 @@ template <int n> static __device__ __forceinline__ void keep(uint32_t (&x)[n]) {
     }
 }
 
+/* Operands of asm: n elements from i on. For this header and those that add to it. */
 #define INK_HOPPER_4(d, i) "+f"((d)[i]), "+f"((d)[(i) + 1]), "+f"((d)[(i) + 2]), "+f"((d)[(i) + 3])
 #define INK_HOPPER_16(d, i)                                                                                  \
     INK_HOPPER_4(d, i), INK_HOPPER_4(d, (i) + 4), INK_HOPPER_4(d, (i) + 8), INK_HOPPER_4(d, (i) + 12)
-#define INK_HOPPER_64(d) INK_HOPPER_16(d, 0), INK_HOPPER_16(d, 16), INK_HOPPER_16(d, 32), INK_HOPPER_16(d, 48)
-#define INK_HOPPER_72(d) INK_HOPPER_64(d), INK_HOPPER_4(d, 64), INK_HOPPER_4(d, 68)
+#define INK_HOPPER_64(d, i)                                                                                  \
+    INK_HOPPER_16(d, i), INK_HOPPER_16(d, (i) + 16), INK_HOPPER_16(d, (i) + 32), INK_HOPPER_16(d, (i) + 48)
+#define INK_HOPPER_72(d) INK_HOPPER_64(d, 0), INK_HOPPER_4(d, 64), INK_HOPPER_4(d, 68)
 #define INK_HOPPER_NAMES_64                                                                                  \
     "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "                                 \
     "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "                       \
@@ -182,18 +184,32 @@ static __device__ __forceinline__ void product(float (&d)[64], const uint32_t *a
                  "wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 {" INK_HOPPER_NAMES_64
                  "}, {%64, %65, %66, %67}, %68, p, 1, 1, 1;\n"
                  "}\n"
-                 : INK_HOPPER_64(d)
+                 : INK_HOPPER_64(d, 0)
                  : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"((int)add));
 }
 
 #undef INK_HOPPER_NAMES_72
 #undef INK_HOPPER_NAMES_64
 #undef INK_HOPPER_72
-#undef INK_HOPPER_64
-#undef INK_HOPPER_16
-#undef INK_HOPPER_4
 
-/* ---- results ---- */
+/* ---- what threads of a warp do together ---- */
+
+/* A warp has read what it needs: one of its threads arrives. */
+static __device__ __forceinline__ void release(uint64_t *empty) {
+    if (threadIdx.x % 32 == 0) barrier_arrive(empty);
+}
+
+static __device__ __forceinline__ float power_of_2(float x) {
+    float y;
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
+
+/* The sum over a row's columns, which four neighbouring threads have. */
+static __device__ __forceinline__ float quad_sum(float x) {
+    x += __shfl_xor_sync(0xFFFFFFFFu, x, 1);
+    return x + __shfl_xor_sync(0xFFFFFFFFu, x, 2);
+}
 
 static __device__ __forceinline__ uint32_t pair(float low, float high) {
     const __nv_bfloat162 two = __floats2bfloat162_rn(low, high);

@@ -105,11 +105,6 @@ static __device__ __forceinline__ void store_matrices(uint32_t to, uint32_t a, u
 
 /* ---- products ---- */
 
-#define INK_HOPPER_4(d, i) "+f"((d)[i]), "+f"((d)[(i) + 1]), "+f"((d)[(i) + 2]), "+f"((d)[(i) + 3])
-#define INK_HOPPER_16(d, i)                                                                                  \
-    INK_HOPPER_4(d, i), INK_HOPPER_4(d, (i) + 4), INK_HOPPER_4(d, (i) + 8), INK_HOPPER_4(d, (i) + 12)
-#define INK_HOPPER_64(d, i)                                                                                  \
-    INK_HOPPER_16(d, i), INK_HOPPER_16(d, (i) + 16), INK_HOPPER_16(d, (i) + 32), INK_HOPPER_16(d, (i) + 48)
 #define INK_HOPPER_128_NAMES                                                                                 \
     "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "                                \
     "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "                       \
@@ -144,9 +139,6 @@ static __device__ __forceinline__ void product_e4m3(float (&d)[128], uint64_t a,
 }
 
 #undef INK_HOPPER_128_NAMES
-#undef INK_HOPPER_64
-#undef INK_HOPPER_16
-#undef INK_HOPPER_4
 
 } // namespace hopper
 

@@ -8,10 +8,6 @@
 
 namespace hopper {
 
-#define INK_WIDE_4(d, i) "+f"((d)[i]), "+f"((d)[(i) + 1]), "+f"((d)[(i) + 2]), "+f"((d)[(i) + 3])
-#define INK_WIDE_16(d, i)                                                                                    \
-    INK_WIDE_4(d, i), INK_WIDE_4(d, (i) + 4), INK_WIDE_4(d, (i) + 8), INK_WIDE_4(d, (i) + 12)
-
 /* d [64, 64] = a [64, 16] b^T, or += if `add`; b [64, 16]; otherwise as the product with d [64, 128]. */
 static __device__ __forceinline__ void product(float (&d)[32], uint64_t a, uint64_t b, bool add) {
     asm volatile("{\n"
@@ -22,12 +18,9 @@ static __device__ __forceinline__ void product(float (&d)[32], uint64_t a, uint6
                  "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31}, "
                  "%32, %33, p, 1, 1, 0, 0;\n"
                  "}\n"
-                 : INK_WIDE_16(d, 0), INK_WIDE_16(d, 16)
+                 : INK_HOPPER_16(d, 0), INK_HOPPER_16(d, 16)
                  : "l"(a), "l"(b), "r"((int)add));
 }
-
-#undef INK_WIDE_16
-#undef INK_WIDE_4
 
 } // namespace hopper
 

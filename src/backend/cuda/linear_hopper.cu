@@ -167,9 +167,7 @@ static __device__ __forceinline__ void rotate(const ink_hopper_linear_params &p,
                 squares = fmaf(d[4 * j + 2 * h], d[4 * j + 2 * h], squares);
                 squares = fmaf(d[4 * j + 2 * h + 1], d[4 * j + 2 * h + 1], squares);
             }
-            squares += __shfl_xor_sync(0xFFFFFFFFu, squares, 1);
-            squares += __shfl_xor_sync(0xFFFFFFFFu, squares, 2);
-            const float factor = rsqrtf(fmaf(squares, 1.0f / head_columns, p.eps));
+            const float factor = rsqrtf(fmaf(hopper::quad_sum(squares), 1.0f / head_columns, p.eps));
             const float2 *angles = reinterpret_cast<const float2 *>(
                 g.rotary + (int64_t)(t.row[h] < t.rows ? t.row[h] : 0) * head_columns + own);
 #pragma unroll
@@ -401,22 +399,20 @@ static const kernel kernels[2][3] = {
     {linear_hopper<true, INK_ACT_NONE, false>, linear_hopper<true, INK_ACT_GELU_TANH, false>,
      linear_hopper<true, INK_ACT_NONE, true>}};
 
+static kernel kernel_of(bool fp8, const ink_hopper_linear_params *p) {
+    return kernels[fp8][p->groups[0].rotary ? 2 : p->activation == INK_ACT_GELU_TANH ? 1 : 0];
+}
+
 } // namespace
 
-ink_status ink_hopper_linear_prepare(ink_error *error) {
-    for (int i = 0; i < 2; i++) {
-        for (int j = 0; j < 3; j++) {
-            INK_TRY(
-                ink_hopper_allow_shared(reinterpret_cast<const void *>(kernels[i][j]), shared_bytes, error));
-        }
-    }
-    return INK_OK;
+ink_status ink_hopper_linear_prepare(bool fp8, const ink_hopper_linear_params *params, ink_error *error) {
+    return ink_hopper_allow_shared(reinterpret_cast<const void *>(kernel_of(fp8, params)), shared_bytes,
+                                   error);
 }
 
 cudaError_t ink_hopper_linear_launch(cudaStream_t stream, int clusters, bool fp8,
                                      const ink_hopper_linear_params *params) {
-    const int epilogue = params->groups[0].rotary ? 2 : params->activation == INK_ACT_GELU_TANH ? 1 : 0;
-    kernels[fp8][epilogue]<<<(unsigned)(cluster_blocks * clusters), thread_count, shared_bytes, stream>>>(
-        *params);
+    kernel_of(fp8,
+              params)<<<(unsigned)(cluster_blocks * clusters), thread_count, shared_bytes, stream>>>(*params);
     return cudaGetLastError();
 }

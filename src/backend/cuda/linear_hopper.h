@@ -50,8 +50,9 @@ typedef struct ink_hopper_linear_params {
     ink_activation activation;
 } ink_hopper_linear_params;
 
-/* Once before launches. INK_ERROR_UNSUPPORTED if this build lacks code for the device. */
-ink_status ink_hopper_linear_prepare(ink_error *error);
+/* Once before launches with such an activation, and with or without a rotation: nothing else of `params`
+ * counts. INK_ERROR_UNSUPPORTED if this build lacks code for the device. */
+ink_status ink_hopper_linear_prepare(bool fp8, const ink_hopper_linear_params *params, ink_error *error);
 cudaError_t ink_hopper_linear_launch(cudaStream_t stream, int clusters, bool fp8,
                                      const ink_hopper_linear_params *params);
 

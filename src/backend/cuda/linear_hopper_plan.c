@@ -50,26 +50,21 @@ bool ink_hopper_linear_can(const ink_hopper_linear_problem *p, int major, int mi
 
 /* ---- tables on the device ---- */
 
-static ink_status upload(const void *host, size_t bytes, void **device, cudaStream_t stream,
-                         ink_error *error) {
-    const char *what = "a product's tables";
-    INK_TRY(ink_cuda_check(cudaMalloc(device, bytes), what, error));
-    /* Pageable memory: the call returns once it has been read. */
-    return ink_cuda_check(cudaMemcpyAsync(*device, host, bytes, cudaMemcpyHostToDevice, stream), what, error);
-}
-
 static ink_status upload_schedule(ink_hopper_linear *l, const ink_hopper_schedule *s, cudaStream_t stream,
                                   ink_error *error) {
+    const char *what = "a product's tables";
     const size_t flags = (size_t)s->slots * ink_hopper_slot_groups * sizeof(uint32_t);
     void *memory = NULL;
-    INK_TRY(upload(s->items, (size_t)(s->n_items + 1) * sizeof *s->items, &memory, stream, error));
+    INK_TRY(ink_cuda_copy_to_device(s->items, (size_t)(s->n_items + 1) * sizeof *s->items, what, stream,
+                                    &memory, error));
     l->items = memory;
-    INK_TRY(upload(s->starts, (size_t)(s->clusters + 1) * sizeof *s->starts, &memory, stream, error));
+    INK_TRY(ink_cuda_copy_to_device(s->starts, (size_t)(s->clusters + 1) * sizeof *s->starts, what, stream,
+                                    &memory, error));
     l->starts = memory;
     if (flags == 0) return INK_OK;
-    INK_TRY(ink_cuda_check(cudaMalloc(&memory, flags), "a product's tables", error));
+    INK_TRY(ink_cuda_check(cudaMalloc(&memory, flags), what, error));
     l->flags = memory;
-    return ink_cuda_check(cudaMemsetAsync(l->flags, 0, flags, stream), "a product's tables", error);
+    return ink_cuda_check(cudaMemsetAsync(l->flags, 0, flags, stream), what, error);
 }
 
 static int boxes_of(const ink_cuda_matrix *x) {
@@ -81,8 +76,10 @@ ink_status ink_hopper_linear_create(const ink_hopper_linear_problem *problem, in
                                     void *scratch, size_t scratch_bytes, cudaStream_t stream,
                                     ink_hopper_linear **linear, ink_error *error) {
     *linear = NULL;
-    INK_TRY(ink_hopper_linear_prepare(error));
     const ink_cuda_linear_problem *first = &problem->products[0];
+    const ink_hopper_linear_params kind = {.groups = {{.rotary = problem->rotations[0].table}},
+                                           .activation = first->activation};
+    INK_TRY(ink_hopper_linear_prepare(first->x.dtype == INK_F8_E4M3, &kind, error));
     int64_t rows[ink_hopper_most_groups];
     for (int i = 0; i < problem->n_groups; i++) {
         rows[i] = problem->products[i].x.rows;

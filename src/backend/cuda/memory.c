@@ -99,6 +99,22 @@ ink_status ink_cuda_fail_memory(const ink_cuda_memory *m, ink_error *error, cons
 
 /* ---- the device's memory ---- */
 
+ink_status ink_cuda_copy_to_device(const void *host, size_t bytes, const char *what, cudaStream_t stream,
+                                   void **device, ink_error *error) {
+    *device = NULL;
+    void *memory = NULL;
+    INK_TRY(ink_cuda_check(cudaMalloc(&memory, bytes ? bytes : 1), what, error));
+    /* Pageable memory: the call returns once `host` has been read. */
+    ink_status status =
+        ink_cuda_check(cudaMemcpyAsync(memory, host, bytes, cudaMemcpyHostToDevice, stream), what, error);
+    if (status != INK_OK) {
+        (void)cudaFree(memory);
+        return status;
+    }
+    *device = memory;
+    return INK_OK;
+}
+
 ink_status ink_cuda_allocate(ink_cuda_memory *m, size_t bytes, const char *what, void **out,
                              ink_error *error) {
     *out = NULL;

@@ -38,6 +38,10 @@ void ink_cuda_memory_note(ink_cuda_memory *memory, size_t more, size_t less);
 /* INK_OK, or a status and "CUDA could not do <what>: ...". */
 ink_status ink_cuda_check(cudaError_t code, const char *what, ink_error *error);
 
+/* Device memory with a copy of `host`, which is read before the call returns; cudaFree it. Not counted. */
+ink_status ink_cuda_copy_to_device(const void *host, size_t bytes, const char *what, cudaStream_t stream,
+                                   void **device, ink_error *error);
+
 /* Device memory, aligned to 256 bytes, not cleared. Without success *out is NULL, and the sentence says how
  * much is needed and how much there is. Free it with ink_cuda_free, with the same number of bytes. */
 ink_status ink_cuda_allocate(ink_cuda_memory *memory, size_t bytes, const char *what, void **out,
