@@ -1,6 +1,6 @@
 /*
  * More of Hopper's own instructions, for large products: boxes that arrive in both blocks of a cluster,
- * barriers of the other block, and products of 64 x 256. See hopper.cuh for the layout of tiles.
+ * barriers of the other block, and products of 64 x 192. See hopper.cuh for the layout of tiles.
  */
 #ifndef INK_BACKEND_CUDA_HOPPER_PRODUCTS_CUH
 #define INK_BACKEND_CUDA_HOPPER_PRODUCTS_CUH
@@ -34,41 +34,43 @@ static __device__ __forceinline__ void barrier_arrive_at(uint64_t *barrier, uint
                  : "memory");
 }
 
-/* How long the L2 cache should keep what is loaded. */
-static __device__ __forceinline__ uint64_t cache_policy_normal() {
-    uint64_t policy;
-    asm volatile("createpolicy.fractional.L2::evict_normal.b64 %0, 1.0;" : "=l"(policy));
-    return policy;
-}
-static __device__ __forceinline__ uint64_t cache_policy_first_out() {
-    uint64_t policy;
-    asm volatile("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(policy));
-    return policy;
-}
-static __device__ __forceinline__ uint64_t cache_policy_last_out() {
-    uint64_t policy;
-    asm volatile("createpolicy.fractional.L2::evict_last.b64 %0, 1.0;" : "=l"(policy));
-    return policy;
-}
-
 /* The box of a matrix at column x, row y; what lies outside becomes 0. */
 static __device__ __forceinline__ void load_rows(void *to, const CUtensorMap *map, uint64_t *barrier, int x,
-                                                 int y, uint64_t policy) {
-    asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes"
-                 ".L2::cache_hint [%0], [%1, {%3, %4}], [%2], %5;" ::"r"(shared_address(to)),
-                 "l"(map), "r"(shared_address(barrier)), "r"(x), "r"(y), "l"(policy)
+                                                 int y) {
+    asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes "
+                 "[%0], [%1, {%3, %4}], [%2];" ::"r"(shared_address(to)),
+                 "l"(map), "r"(shared_address(barrier)), "r"(x), "r"(y)
                  : "memory");
 }
 
 /* The same to this place in both blocks of the cluster; the bytes arrive at the barriers of both. */
 static __device__ __forceinline__ void load_rows_for_both(void *to, const CUtensorMap *map, uint64_t *barrier,
-                                                          int x, int y, uint64_t policy) {
+                                                          int x, int y) {
     constexpr uint16_t both = 3;
-    asm volatile(
-        "cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes"
-        ".multicast::cluster.L2::cache_hint [%0], [%1, {%3, %4}], [%2], %5, %6;" ::"r"(shared_address(to)),
-        "l"(map), "r"(shared_address(barrier)), "r"(x), "r"(y), "h"(both), "l"(policy)
-        : "memory");
+    asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes"
+                 ".multicast::cluster [%0], [%1, {%3, %4}], [%2], %5;" ::"r"(shared_address(to)),
+                 "l"(map), "r"(shared_address(barrier)), "r"(x), "r"(y), "h"(both)
+                 : "memory");
+}
+
+/* Bytes that lie side by side; addresses and their number are multiples of 16. */
+static __device__ __forceinline__ void load_bytes(void *to, const void *from, int bytes, uint64_t *barrier) {
+    asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(
+                     shared_address(to)),
+                 "l"(from), "r"(bytes), "r"(shared_address(barrier))
+                 : "memory");
+}
+
+/* Between what threads write to global memory and what the copy engine then reads of it: by those who wrote,
+ * and by who has seen it and starts the copy. */
+static __device__ __forceinline__ void copies_fence() {
+    asm volatile("fence.proxy.async.global;" ::: "memory");
+}
+
+/* Brings the box into the L2 cache. */
+static __device__ __forceinline__ void fetch_rows(const CUtensorMap *map, int x, int y) {
+    asm volatile("cp.async.bulk.prefetch.tensor.2d.L2.global.tile [%0, {%1, %2}];" ::"l"(map), "r"(x), "r"(y)
+                 : "memory");
 }
 
 /* ---- storing: shared memory is written, the writes are made visible to the copy engine, it stores ---- */
@@ -105,40 +107,40 @@ static __device__ __forceinline__ void store_matrices(uint32_t to, uint32_t a, u
 
 /* ---- products ---- */
 
-#define INK_HOPPER_128_NAMES                                                                                 \
+#define INK_HOPPER_96_NAMES                                                                                  \
     "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "                                \
     "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "                       \
     "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, "                       \
     "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63, "                       \
     "%64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79, "                       \
-    "%80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95, "                       \
-    "%96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, %110, %111, "           \
-    "%112, %113, %114, %115, %116, %117, %118, %119, %120, %121, %122, %123, %124, %125, %126, %127}"
+    "%80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95}"
+#define INK_HOPPER_96(d) INK_HOPPER_64(d, 0), INK_HOPPER_16(d, 64), INK_HOPPER_16(d, 80)
 
-/* d [64, 256] = a b^T, or += if `add`, of 32 bytes of each row of a [64, ] and b [256, ]; both have rows
+/* d [64, 192] = a b^T, or += if `add`, of 32 bytes of each row of a [64, ] and b [192, ]; both have rows
  * along the sum. Rows and columns of d are with the threads as for 64 x 128 in hopper.cuh. */
-static __device__ __forceinline__ void product_bf16(float (&d)[128], uint64_t a, uint64_t b, bool add) {
+static __device__ __forceinline__ void product_bf16(float (&d)[96], uint64_t a, uint64_t b, bool add) {
     asm volatile("{\n"
                  ".reg .pred p;\n"
-                 "setp.ne.b32 p, %130, 0;\n"
-                 "wgmma.mma_async.sync.aligned.m64n256k16.f32.bf16.bf16 " INK_HOPPER_128_NAMES
-                 ", %128, %129, p, 1, 1, 0, 0;\n"
+                 "setp.ne.b32 p, %98, 0;\n"
+                 "wgmma.mma_async.sync.aligned.m64n192k16.f32.bf16.bf16 " INK_HOPPER_96_NAMES
+                 ", %96, %97, p, 1, 1, 0, 0;\n"
                  "}\n"
-                 : INK_HOPPER_64(d, 0), INK_HOPPER_64(d, 64)
+                 : INK_HOPPER_96(d)
                  : "l"(a), "l"(b), "r"((int)add));
 }
-static __device__ __forceinline__ void product_e4m3(float (&d)[128], uint64_t a, uint64_t b, bool add) {
+static __device__ __forceinline__ void product_e4m3(float (&d)[96], uint64_t a, uint64_t b, bool add) {
     asm volatile("{\n"
                  ".reg .pred p;\n"
-                 "setp.ne.b32 p, %130, 0;\n"
-                 "wgmma.mma_async.sync.aligned.m64n256k32.f32.e4m3.e4m3 " INK_HOPPER_128_NAMES
-                 ", %128, %129, p, 1, 1;\n"
+                 "setp.ne.b32 p, %98, 0;\n"
+                 "wgmma.mma_async.sync.aligned.m64n192k32.f32.e4m3.e4m3 " INK_HOPPER_96_NAMES
+                 ", %96, %97, p, 1, 1;\n"
                  "}\n"
-                 : INK_HOPPER_64(d, 0), INK_HOPPER_64(d, 64)
+                 : INK_HOPPER_96(d)
                  : "l"(a), "l"(b), "r"((int)add));
 }
 
-#undef INK_HOPPER_128_NAMES
+#undef INK_HOPPER_96_NAMES
+#undef INK_HOPPER_96
 
 } // namespace hopper
 

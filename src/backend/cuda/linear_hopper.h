@@ -18,13 +18,12 @@ extern "C" {
 #endif
 
 enum {
-    ink_hopper_box_x = ink_hopper_tile_rows / ink_hopper_cluster,    /* rows of a box of x */
-    ink_hopper_box_w = ink_hopper_tile_columns / ink_hopper_cluster, /* and of W */
-    ink_hopper_box_out = 64,   /* rows and columns of one of the result */
-    ink_hopper_box_bytes = 128 /* of each row */
+    ink_hopper_box_x = ink_hopper_tile_rows / ink_hopper_cluster, /* rows of a box of x */
+    ink_hopper_box_columns = 64, /* rows of one of W; rows and columns of one of the result */
+    ink_hopper_box_bytes = 128   /* of each row */
 };
 
-/* Maps have boxes of ink_hopper_box_x, _w or _out rows and 128 bytes. */
+/* Maps have boxes of ink_hopper_box_x or ink_hopper_box_columns rows and 128 bytes. */
 typedef struct ink_hopper_linear_group {
     CUtensorMap x, w, out; /* out: bf16 */
     const void *bias;      /* [N] bf16, nullable */
@@ -46,7 +45,6 @@ typedef struct ink_hopper_linear_params {
     int columns;      /* N */
     int part_columns; /* of q, of k and of v, with a rotary table */
     float eps;
-    bool keeps_x; /* rows of x are to stay in the cache, those of W to go */
     ink_activation activation;
 } ink_hopper_linear_params;
 

@@ -114,16 +114,14 @@ void ink_hopper_linear_destroy(ink_hopper_linear *l) {
 
 /* ---- running ---- */
 
-enum { reused_rows = 2048, cache_for_x = 16 << 20 };
-
 static ink_status set_group(const ink_hopper_linear *l, const ink_cuda_linear_problem *p,
                             const ink_hopper_rotation *rotation, ink_hopper_linear_group *g,
                             ink_error *error) {
     const int64_t n = p->out.columns, k = p->x.columns;
     const ink_cuda_matrix weight = {(void *)(uintptr_t)p->weight, p->x.dtype, n, k, k};
     INK_TRY(ink_hopper_map_rows(l->encode, &p->x, ink_hopper_box_x, &g->x, error));
-    INK_TRY(ink_hopper_map_rows(l->encode, &weight, ink_hopper_box_w, &g->w, error));
-    INK_TRY(ink_hopper_map_rows(l->encode, &p->out, ink_hopper_box_out, &g->out, error));
+    INK_TRY(ink_hopper_map_rows(l->encode, &weight, ink_hopper_box_columns, &g->w, error));
+    INK_TRY(ink_hopper_map_rows(l->encode, &p->out, ink_hopper_box_columns, &g->out, error));
     g->bias = p->bias;
     g->rows = (int)p->x.rows;
     if (p->x.dtype == INK_F8_E4M3) {
@@ -140,9 +138,6 @@ ink_status ink_hopper_linear_run(const ink_hopper_linear *l, const ink_hopper_li
                                  cudaStream_t stream, ink_error *error) {
     const ink_cuda_linear_problem *first = &problem->products[0];
     const bool fp8 = first->x.dtype == INK_F8_E4M3;
-    /* As much of x as is worked on at the same time is used again by what comes next, if it stays in the
-     * cache. */
-    const int64_t reused_bytes = (int64_t)reused_rows * first->x.columns * (fp8 ? 1 : 2);
     ink_hopper_linear_params params = {.items = l->items,
                                        .starts = l->starts,
                                        .slots = l->slots,
@@ -150,7 +145,6 @@ ink_status ink_hopper_linear_run(const ink_hopper_linear *l, const ink_hopper_li
                                        .columns = (int)first->out.columns,
                                        .part_columns = (int)first->out.columns / 3,
                                        .eps = problem->rotations[0].eps,
-                                       .keeps_x = reused_bytes <= cache_for_x,
                                        .activation = first->activation};
     for (int i = 0; i < problem->n_groups; i++) {
         INK_TRY(set_group(l, &problem->products[i], &problem->rotations[i], &params.groups[i], error));

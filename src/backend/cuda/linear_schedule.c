@@ -1,23 +1,31 @@
 #include "backend/cuda/linear_schedule.h"
 
+#include <stdbool.h>
 #include <stdlib.h>
 
-enum { cluster_rows = ink_hopper_cluster * ink_hopper_tile_rows, warpgroup_rows = 64 };
+enum { most_groups = 2, band_rows = 64, most_high = 16 };
 /* A part of K has no fewer boxes; and there are no more parts. */
 enum { least_boxes = 6, most_parts = 6 };
-/* What it costs to leave sums and to add them, where a tile costs 2. */
-static const double joining_cost = 0.1;
+/* What it costs to leave sums, and to add them, in boxes along K. */
+static const double joining_cost = 3;
 
-/* What a tile takes: half if there are rows for one of a block's two warpgroups only. */
 typedef struct tile {
     ink_hopper_linear_item item;
-    int cost; /* 1 or 2 */
+    double cost; /* of a box along K, where 1 is that of a tile with all its rows */
 } tile;
+
+/* Tiles [0, first) are dealt out whole, in turn; K of a tile of group g among the others is divided into
+ * parts[g]. */
+typedef struct division {
+    int first, parts[most_groups];
+} division;
 
 typedef struct plan {
     tile *tiles; /* [n] */
     int n, boxes, clusters;
+    double *loads; /* [clusters] */
     ink_hopper_schedule *out;
+    int32_t *owners; /* [out->n_items]: the cluster of each, while they are dealt out */
 } plan;
 
 static int divide_up(int64_t a, int64_t b) {
@@ -26,108 +34,134 @@ static int divide_up(int64_t a, int64_t b) {
 
 /* ---- tiles ---- */
 
-/* Clusters that run at the same time work on a part of the result that is about as high as wide: they find
- * most rows of x and of W in the cache, which is worth as much as the arithmetic where the card is at its
- * power limit. Parts follow one another so that each shares its rows of x, or of W, with the one before. */
-static void list_down(plan *p, int group, int64_t rows, int64_t columns) {
-    const int high = divide_up(rows, cluster_rows), wide = divide_up(columns, ink_hopper_tile_columns);
-    int side = 1;
-    while ((side + 1) * (side + 1) <= p->clusters) {
-        side++;
+/* Fewer rows take less arithmetic, but those of W all the same. */
+static double cost_of(int64_t rows) {
+    const int bands = divide_up(rows, band_rows), all = ink_hopper_tile_rows / band_rows;
+    return bands >= all ? 1 : bands <= 1 ? 0.4 : bands <= 2 ? 0.6 : (double)bands / all;
+}
+
+/* Of how many rows of parts: few, but such that a part keeps nine in ten clusters busy if its height lets it.
+ */
+static int count_slabs(int high, int clusters) {
+    int slabs = divide_up(high, clusters < most_high ? clusters : most_high);
+    for (; slabs < high; slabs++) {
+        const int part_high = divide_up(high, slabs);
+        if (clusters / part_high * part_high * 10 >= clusters * 9) break;
     }
-    const int slabs = divide_up(high, side), part_high = divide_up(high, slabs),
-              bands = divide_up(wide, divide_up(p->clusters, part_high)), part_wide = divide_up(wide, bands);
+    return slabs;
+}
+
+/* Clusters that run at the same time work on a part of the result that is about as high as wide: they find
+ * most rows of x and of W in the cache, which is worth as much as arithmetic where the card is at its power
+ * limit. Parts follow one another so that each shares its rows of x with the one before; in a part, those
+ * that begin together share rows of W. */
+static void list_tiles(plan *p, int group, int64_t rows, int64_t columns) {
+    const int high = divide_up(rows, ink_hopper_tile_rows),
+              wide = divide_up(columns, ink_hopper_cluster * ink_hopper_tile_columns),
+              slabs = count_slabs(high, p->clusters), part_high = divide_up(high, slabs),
+              bands = divide_up(wide, p->clusters / part_high), part_wide = divide_up(wide, bands);
     for (int part = 0; part < slabs * bands; part++) {
         const int slab = part / bands, band = slab % 2 ? bands - 1 - part % bands : part % bands;
-        for (int y = slab * part_high; y < high && y < (slab + 1) * part_high; y++) {
-            for (int x = band * part_wide; x < wide && x < (band + 1) * part_wide; x++) {
+        for (int x = band * part_wide; x < wide && x < (band + 1) * part_wide; x++) {
+            for (int y = slab * part_high; y < high && y < (slab + 1) * part_high; y++) {
+                const int row = y * ink_hopper_tile_rows;
                 const ink_hopper_linear_item item = {
-                    .group = group, .row = y * cluster_rows, .column = x * ink_hopper_tile_columns};
-                p->tiles[p->n++] = (tile){item, 2};
+                    .group = group, .row = row, .tile = x * ink_hopper_cluster};
+                p->tiles[p->n++] = (tile){item, cost_of(rows - row)};
             }
         }
     }
 }
 
-/* Few rows: tiles in a row share them. */
-static void list_across(plan *p, int group, int64_t rows, int64_t columns) {
-    const int wide = divide_up(columns, ink_hopper_cluster * ink_hopper_tile_columns);
-    for (int x = 0; x < wide; x++) {
-        const ink_hopper_linear_item item = {
-            .group = group, .across = 1, .column = x * ink_hopper_cluster * ink_hopper_tile_columns};
-        p->tiles[p->n++] = (tile){item, rows <= warpgroup_rows ? 1 : 2};
-    }
-}
-
 /* ---- whose they are ---- */
 
-/* Tiles [0, first) are dealt out whole, in turn; K of the others is divided into `parts`, which are dealt out
- * next: the last part of every tile, then the one before. So clusters that work at the same time are at the
- * same part of K, and find each other's rows of x and of W in the cache; and the first parts, which wait for
- * the others, come last. */
-typedef struct division {
-    int first, parts;
-} division;
-
-static void add(plan *p, int t, int begin, int end) {
-    ink_hopper_linear_item *item = &p->out->items[p->out->n_items++];
-    *item = p->tiles[t].item;
-    item->begin = begin;
-    item->end = end;
-}
-
-static void add_part(plan *p, division d, int unit) {
-    const int tail = p->n - d.first, t = unit % tail, part = d.parts - 1 - unit / tail, others = d.parts - 1;
-    add(p, d.first + t, p->boxes * part / d.parts, p->boxes * (part + 1) / d.parts);
-    ink_hopper_linear_item *item = &p->out->items[p->out->n_items - 1];
-    item->slot = t * others + (part > 0 ? part - 1 : 0);
-    item->slots = part > 0 ? 0 : others;
-}
-
-static void deal(plan *p, division d) {
-    const int tail = p->n - d.first;
-    for (int c = 0; c < p->clusters; c++) {
-        p->out->starts[c] = p->out->n_items;
-        for (int t = c; t < d.first; t += p->clusters) {
-            add(p, t, 0, p->boxes);
-        }
-        for (int unit = c; unit < tail * d.parts; unit += p->clusters) {
-            add_part(p, d, unit);
-        }
+static int least_loaded(const plan *p) {
+    int least = 0;
+    for (int c = 1; c < p->clusters; c++) {
+        if (p->loads[c] < p->loads[least]) least = c;
     }
-    p->out->starts[p->clusters] = p->out->n_items;
-    p->out->slots = tail * (d.parts - 1);
+    return least;
 }
 
-/* What the busiest cluster takes. */
-static double time_of(const plan *p, division d) {
-    const int tail = p->n - d.first;
+/* Gives part `part` of a tile to whoever has least to do. */
+static void give(plan *p, const tile *t, int part, int parts, int slot) {
+    ink_hopper_linear_item item = t->item;
+    item.begin = p->boxes * part / parts;
+    item.end = p->boxes * (part + 1) / parts;
+    item.slot = part > 0 ? slot + part - 1 : slot;
+    item.slots = part > 0 ? 0 : parts - 1;
+    const int cluster = least_loaded(p);
+    p->loads[cluster] += t->cost * (item.end - item.begin) + joining_cost * (part > 0 ? 1 : item.slots);
+    p->owners[p->out->n_items] = cluster;
+    p->out->items[p->out->n_items++] = item;
+}
+
+/* First whole tiles; then parts whose sums are left, so that nobody waits for what has not begun; then those
+ * that wait. Of parts, the last of every tile first: clusters that work at the same time are at the same part
+ * of K, and find each other's rows of x and of W in the cache. The time that it takes. */
+static double deal(plan *p, const division *d) {
+    p->out->n_items = 0;
+    for (int c = 0; c < p->clusters; c++) {
+        p->loads[c] = 0;
+    }
+    for (int t = 0; t < d->first; t++) {
+        give(p, &p->tiles[t], 0, 1, 0);
+    }
+    for (int part = most_parts - 1; part >= 0; part--) {
+        int slot = 0;
+        for (int t = d->first; t < p->n; t++) {
+            const int parts = d->parts[p->tiles[t].item.group];
+            if (part < parts) give(p, &p->tiles[t], part, parts, slot);
+            slot += parts - 1;
+        }
+        p->out->slots = slot;
+    }
     double longest = 0;
     for (int c = 0; c < p->clusters; c++) {
-        double own = 0;
-        for (int t = c; t < d.first; t += p->clusters) {
-            own += p->tiles[t].cost;
-        }
-        for (int unit = c; unit < tail * d.parts; unit += p->clusters) {
-            own += (double)p->tiles[d.first + unit % tail].cost / d.parts;
-        }
-        if (own > longest) longest = own;
+        if (p->loads[c] > longest) longest = p->loads[c];
     }
-    return longest + (d.parts > 1 ? joining_cost : 0);
+    return longest;
+}
+
+static int slots_of(const plan *p, const division *d) {
+    int slots = 0;
+    for (int t = d->first; t < p->n; t++) {
+        slots += d->parts[p->tiles[t].item.group] - 1;
+    }
+    return slots;
 }
 
 /* The division that is done first. */
-static division choose(const plan *p, int most_slots) {
-    const int first = p->n / p->clusters * p->clusters, tail = p->n - first;
-    division best = {p->n, 1};
-    double shortest = time_of(p, best);
-    for (int parts = 2; parts <= most_parts && p->boxes / parts >= least_boxes; parts++) {
-        const division d = {first, parts};
-        if (tail * (parts - 1) > most_slots || tail == 0 || time_of(p, d) >= shortest) continue;
-        best = d;
-        shortest = time_of(p, d);
+static division choose(plan *p, int most_slots) {
+    int large = 0; /* tiles of the first group */
+    while (large < p->n && p->tiles[large].item.group == 0) {
+        large++;
+    }
+    division best = {large / p->clusters * p->clusters, {1, 1}};
+    double shortest = deal(p, &best);
+    division d = best;
+    for (d.parts[0] = 1; d.parts[0] <= most_parts && p->boxes / d.parts[0] >= least_boxes; d.parts[0]++) {
+        for (d.parts[1] = 1; d.parts[1] <= most_parts && p->boxes / d.parts[1] >= least_boxes; d.parts[1]++) {
+            if (slots_of(p, &d) > most_slots) continue;
+            const double time = deal(p, &d);
+            if (time >= shortest) continue;
+            best = d;
+            shortest = time;
+        }
     }
     return best;
+}
+
+/* Puts each cluster's items side by side, in their order. */
+static void gather(const plan *p, ink_hopper_linear_item *items) {
+    int n = 0;
+    for (int c = 0; c < p->clusters; c++) {
+        p->out->starts[c] = n;
+        for (int i = 0; i < p->out->n_items; i++) {
+            if (p->owners[i] == c) items[n++] = p->out->items[i];
+        }
+    }
+    p->out->starts[p->clusters] = n;
 }
 
 ink_status ink_hopper_schedule_make(int n_groups, const int64_t *rows, int64_t columns, int boxes,
@@ -136,28 +170,35 @@ ink_status ink_hopper_schedule_make(int n_groups, const int64_t *rows, int64_t c
     size_t most = 0;
     for (int i = 0; i < n_groups; i++) {
         most += (size_t)divide_up(rows[i], ink_hopper_tile_rows) *
-                (size_t)divide_up(columns, ink_hopper_tile_columns);
+                (size_t)divide_up(columns, ink_hopper_cluster * ink_hopper_tile_columns);
     }
-    plan p = {.boxes = boxes, .clusters = clusters, .out = schedule};
-    const size_t most_items = most + (size_t)(most_parts - 1) * (size_t)clusters + 1;
-    p.tiles = malloc(most * sizeof *p.tiles);
+    const size_t most_items = most * most_parts + 1;
     *schedule = (ink_hopper_schedule){.items = calloc(most_items, sizeof *schedule->items),
-                                      .starts = calloc((size_t)clusters + 1, sizeof *schedule->starts)};
-    if (!p.tiles || !schedule->items || !schedule->starts) {
-        free(p.tiles);
-        ink_hopper_schedule_free(schedule);
-        return ink_fail_memory(error, "a product's tables", most_items * sizeof *schedule->items);
+                                      .starts = calloc((size_t)clusters + 1, sizeof *schedule->starts),
+                                      .clusters = clusters};
+    plan p = {.tiles = malloc(most * sizeof *p.tiles),
+              .boxes = boxes,
+              .clusters = clusters,
+              .loads = malloc((size_t)clusters * sizeof *p.loads),
+              .out = schedule,
+              .owners = malloc(most_items * sizeof *p.owners)};
+    ink_hopper_linear_item *items = calloc(most_items, sizeof *items);
+    const bool there = p.tiles && p.loads && p.owners && schedule->items && schedule->starts && items;
+    if (there) {
+        for (int i = 0; i < n_groups; i++) {
+            list_tiles(&p, i, rows[i], columns);
+        }
+        const division d = choose(&p, most_slots);
+        (void)deal(&p, &d);
+        gather(&p, items);
+        free(schedule->items);
+        schedule->items = items;
     }
-    for (int i = 0; i < n_groups; i++) {
-        if (rows[i] <= ink_hopper_tile_rows)
-            list_across(&p, i, rows[i], columns);
-        else
-            list_down(&p, i, rows[i], columns);
-    }
-    schedule->clusters = clusters;
-    deal(&p, choose(&p, most_slots));
-    free(p.tiles);
-    return INK_OK;
+    free(p.tiles), free(p.loads), free(p.owners);
+    if (there) return INK_OK;
+    free(items);
+    ink_hopper_schedule_free(schedule);
+    return ink_fail_memory(error, "a product's tables", most_items * sizeof *schedule->items);
 }
 
 void ink_hopper_schedule_free(ink_hopper_schedule *schedule) {
