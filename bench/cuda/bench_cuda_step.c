@@ -3,8 +3,11 @@
  * what is fastest alone, as the card is at its power limit. Full-size model, synthetic weights, prompts of 64
  * tokens. Prints milliseconds and joules of a step, in runs of about a second, each way twice.
  *
- *   bench_cuda_step [MODEL_FOLDER [SIDE PASSES]...]     (default: models/qwen-image 512 1 512 2 1024 1 1024 2
- * 1328 1)
+ *   bench_cuda_step [-w WAY] [MODEL_FOLDER [SIDE PASSES]...]
+ *
+ *   -w WAY          only this one, such as "bf16"
+ *   MODEL_FOLDER    models/qwen-image
+ *   SIDE PASSES     512 1 512 2 1024 1 1024 2 1328 1
  */
 #include "backend/cuda/cuda.h"
 #include "meter.h"
@@ -24,7 +27,7 @@ static const struct {
     ink_cuda_settings settings;
 } ways[] = {{"bf16", {.precision = "bf16"}},
             {"bf16, launch by launch", {.precision = "bf16", .ununited = true}},
-            {"bf16, narrow residual", {.precision = "bf16", .narrow_residual = true}},
+            {"bf16, residual of f32", {.precision = "bf16", .wide_residual = true}},
             {"fp8", {.precision = "fp8"}},
             {"fp8, launch by launch", {.precision = "fp8", .ununited = true}}};
 
@@ -126,7 +129,8 @@ static void measure(const step *s, const meter *m, const char *name) {
     fflush(stdout);
 }
 
-static void measure_size(const ink_transformer_config *config, const meter *m, int64_t side, int64_t passes) {
+static void measure_size(const ink_transformer_config *config, const meter *m, const char *only, int64_t side,
+                         int64_t passes) {
     ink_error error;
     ink_weights *weights;
     ink_layout layout;
@@ -141,6 +145,7 @@ static void measure_size(const ink_transformer_config *config, const meter *m, i
     for (int round = 0; round < rounds; round++) {
         for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
             step s;
+            if (only && strcmp(only, ways[i].name) != 0) continue;
             open_step(&s, graph, &ways[i].settings);
             measure(&s, m, ways[i].name);
             close_step(&s);
@@ -158,16 +163,22 @@ int main(int argc, char **argv) {
         printf("%s\n", text);
         return 77;
     }
-    snprintf(folder, sizeof folder, "%s/transformer", argc > 1 ? argv[1] : "models/qwen-image");
+    const char *only = NULL;
+    if (argc > 2 && strcmp(argv[1], "-w") == 0) {
+        only = argv[2];
+        argc -= 2;
+        argv += 2;
+    }
     ink_error error;
     ink_transformer_config config;
+    snprintf(folder, sizeof folder, "%s/transformer", argc > 1 ? argv[1] : "models/qwen-image");
     must(ink_transformer_config_read(folder, &config, &error), &error);
     const meter m = meter_open();
     const char *const *sizes = argc > 3 ? (const char *const *)argv + 2 : usual;
     const int n = argc > 3 ? argc - 2 : (int)(sizeof usual / sizeof usual[0]);
     printf("%s\n", text);
     for (int i = 0; i + 1 < n; i += 2) {
-        measure_size(&config, &m, strtoll(sizes[i], NULL, 10), strtoll(sizes[i + 1], NULL, 10));
+        measure_size(&config, &m, only, strtoll(sizes[i], NULL, 10), strtoll(sizes[i + 1], NULL, 10));
     }
     return 0;
 }

@@ -24,6 +24,7 @@ static const struct {
     double error, psnr; /* at most, at least */
 } variants[] = {
     {"bf16", {.precision = "bf16"}, 0.04, 40},
+    {"bf16, residual of f32", {.precision = "bf16", .wide_residual = true}, 0.04, 40},
     {"fp8", {.precision = "fp8"}, 0.25, 28},
     {"fp8, residual of f32", {.precision = "fp8", .wide_residual = true}, 0.25, 28},
     {"fp8, text too", {.precision = "fp8", .fp8_groups = INK_CUDA_FP8_ALL}, 0.35, 26},

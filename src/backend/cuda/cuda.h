@@ -17,9 +17,8 @@ typedef struct ink_cuda_settings {
                                             of a slot; 0: what is good */
     int threads;                         /* that read weights; 0: up to 8 */
     bool separate;                       /* every operation a launch of its own: nothing is fused */
-    bool narrow_residual;                /* with bf16: the residual streams too, which are f32 otherwise */
-    bool wide_residual;                  /* with fp8: f32 residual streams, which are bf16 otherwise */
-    bool ununited;                       /* what could be computed in one go (unite.h) is not */
+    bool wide_residual; /* with bf16 and fp8: f32 residual streams, which are bf16 otherwise */
+    bool ununited;      /* what could be computed in one go (unite.h) is not */
 } ink_cuda_settings;
 
 ink_status ink_cuda_backend_create_with(const ink_cuda_settings *settings, ink_backend **backend,
