@@ -1,8 +1,9 @@
 /*
  * Products on the device, at the sizes of the transformer's blocks: cuBLASLt's for the image and for the
- * text, one after the other, beside our own that computes both in one launch. Every case runs for some tenths
- * of a second, as cards that are at their power limit are slower then than for a moment. Prints microseconds
- * for a run, TFLOP/s, and what the card says of its power and clock, if libnvidia-ml is there.
+ * text, one after the other, beside our own that computes both in one launch, without and with the norm and
+ * rotation of q and k. Every case runs for some tenths of a second, as cards that are at their power limit
+ * are slower then than for a moment. Prints microseconds for a run, TFLOP/s, and what the card says of its
+ * power and clock, if libnvidia-ml is there.
  *
  *   bench_cuda_linear [ROWS TEXT_ROWS]...     (default: the sizes of 512, 1024 and 1328 pixels)
  */
@@ -88,6 +89,34 @@ static void open_problems(bench *b, const shape *s, const int64_t rows[2]) {
     free(wide), free(narrow);
 }
 
+/* The norm and rotation of q and k, by angles that are as good as any. */
+static void open_rotations(bench *b, const int64_t rows[2]) {
+    uint16_t *wide = make_pattern(1);
+    for (int c = 0; c < copies; c++) {
+        for (int i = 0; i < b->problems[c].n_groups; i++) {
+            const int64_t numbers =
+                rows[i] * ink_hopper_head_columns * 2; /* two of bf16 where one is of f32 */
+            const uint16_t *gains = device_numbers(wide, 2 * ink_hopper_head_columns);
+            b->problems[c].rotations[i] =
+                (ink_hopper_rotation){.table = (const float *)(const void *)device_numbers(wide, numbers),
+                                      .gains = {gains, gains + ink_hopper_head_columns},
+                                      .eps = 1e-6f};
+        }
+    }
+    free(wide);
+}
+
+static void close_rotations(bench *b) {
+    for (int c = 0; c < copies; c++) {
+        for (int i = 0; i < b->problems[c].n_groups; i++) {
+            ink_hopper_rotation *r = &b->problems[c].rotations[i];
+            must(cudaFree((void *)(uintptr_t)r->table));
+            must(cudaFree((void *)(uintptr_t)r->gains[0]));
+            *r = (ink_hopper_rotation){0};
+        }
+    }
+}
+
 static void close_problems(bench *b) {
     for (int c = 0; c < copies; c++) {
         for (int i = 0; i < b->problems[c].n_groups; i++) {
@@ -157,6 +186,14 @@ static double distance(const ink_cuda_matrix *out, const uint16_t *want, uint16_
     return sqrt(error / size);
 }
 
+static void open_own(bench *b) {
+    ink_error error;
+    must_run(ink_hopper_linear_create(&b->problems[0], b->multiprocessors,
+                                      ink_cuda_linears_scratch(b->linears),
+                                      ink_cuda_linears_bytes(b->linears), b->stream, &b->own, &error),
+             &error);
+}
+
 static void run_case(bench *b, const shape *s, const int64_t rows[2]) {
     ink_error error;
     open_problems(b, s, rows);
@@ -177,9 +214,7 @@ static void run_case(bench *b, const shape *s, const int64_t rows[2]) {
         must(cudaMemcpy(want[i], p->products[i].out.data, bytes, cudaMemcpyDeviceToHost));
         must(cudaMemset(p->products[i].out.data, 0xFF, bytes));
     }
-    must_run(ink_hopper_linear_create(p, b->multiprocessors, ink_cuda_linears_scratch(b->linears),
-                                      ink_cuda_linears_bytes(b->linears), b->stream, &b->own, &error),
-             &error);
+    open_own(b);
     measure(b, "own", true, flops);
     for (int i = 0; i < p->n_groups; i++) {
         printf("  error %.1e", distance(&p->products[i].out, want[i], want[i] + rows[i] * s->n));
@@ -187,6 +222,14 @@ static void run_case(bench *b, const shape *s, const int64_t rows[2]) {
     }
     printf("\n");
     ink_hopper_linear_destroy(b->own);
+    if (s->rotates) {
+        open_rotations(b, rows);
+        open_own(b);
+        measure(b, "rotated", true, flops);
+        printf("\n");
+        ink_hopper_linear_destroy(b->own);
+        close_rotations(b);
+    }
     close_problems(b);
 }
 

@@ -55,10 +55,11 @@ static __device__ __forceinline__ void load_rows_for_both(void *to, const CUtens
 
 /* Bytes that lie side by side; addresses and their number are multiples of 16. */
 static __device__ __forceinline__ void load_bytes(void *to, const void *from, int bytes, uint64_t *barrier) {
-    asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(
-                     shared_address(to)),
-                 "l"(from), "r"(bytes), "r"(shared_address(barrier))
-                 : "memory");
+    asm volatile(
+        "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(
+            shared_address(to)),
+        "l"(from), "r"(bytes), "r"(shared_address(barrier))
+        : "memory");
 }
 
 /* Between what threads write to global memory and what the copy engine then reads of it: by those who wrote,

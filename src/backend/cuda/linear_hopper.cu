@@ -134,7 +134,8 @@ static __device__ __forceinline__ void bring_sums(const ink_hopper_linear_params
             hopper::barrier_expect(full, any ? chunk_bytes * (both ? 2 : 1) : 0);
             const int from = c * (chunk_bytes / (int)sizeof(float));
             if (any) hopper::load_bytes(s.x[at.stage], sums_of(p, part) + from, chunk_bytes, full);
-            if (any && both) hopper::load_bytes(s.w[at.stage], sums_of(p, part + 1) + from, chunk_bytes, full);
+            if (any && both)
+                hopper::load_bytes(s.w[at.stage], sums_of(p, part + 1) + from, chunk_bytes, full);
             at.next();
         }
     }
@@ -149,9 +150,8 @@ static __device__ __forceinline__ void add_sums(shared_memory &s, int group, int
         if (m >= most) break;
 #pragma unroll
         for (int c = 0; c < chunks; c++) {
-            const float4 *from =
-                reinterpret_cast<const float4 *>(group ? s.w[at.stage] : s.x[at.stage]) +
-                threadIdx.x % hopper::group_threads;
+            const float4 *from = reinterpret_cast<const float4 *>(group ? s.w[at.stage] : s.x[at.stage]) +
+                                 threadIdx.x % hopper::group_threads;
             hopper::barrier_wait(&s.full[at.stage], at.parity);
             if (m < count) {
 #pragma unroll
@@ -162,7 +162,10 @@ static __device__ __forceinline__ void add_sums(shared_memory &s, int group, int
                 }
             }
             __syncwarp();
-            release(&s.empty[at.stage]);
+            /* By one thread at both: racecheck does not see that of a thread which arrives elsewhere only. */
+            for (uint32_t block = 0; block < cluster_blocks && threadIdx.x % warp_size == 0; block++) {
+                hopper::barrier_arrive_at(&s.empty[at.stage], block);
+            }
             at.next();
         }
     }
