@@ -3,7 +3,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
-enum { most_groups = 2, band_rows = 64, most_high = 16 };
+enum { most_groups = 2, group_rows = 64, most_high = 16 };
 /* A part of K has no fewer boxes; and there are no more parts. */
 enum { least_boxes = 6, most_parts = 6 };
 /* What it costs to leave sums, and to add them, in boxes along K. */
@@ -36,8 +36,8 @@ static int divide_up(int64_t a, int64_t b) {
 
 /* Fewer rows take less arithmetic, but those of W all the same. */
 static double cost_of(int64_t rows) {
-    const int bands = divide_up(rows, band_rows), all = ink_hopper_tile_rows / band_rows;
-    return bands >= all ? 1 : bands <= 1 ? 0.4 : bands <= 2 ? 0.6 : (double)bands / all;
+    const int groups = divide_up(rows, group_rows), all = ink_hopper_tile_rows / group_rows;
+    return groups >= all ? 1 : groups <= 1 ? 0.4 : groups <= 2 ? 0.6 : (double)groups / all;
 }
 
 /* Of how many rows of parts: few, but such that a part keeps nine in ten clusters busy if its height lets it.
@@ -114,7 +114,6 @@ static double deal(plan *p, const division *d) {
             if (part < parts) give(p, &p->tiles[t], part, parts, slot);
             slot += parts - 1;
         }
-        p->out->slots = slot;
     }
     double longest = 0;
     for (int c = 0; c < p->clusters; c++) {
@@ -190,6 +189,7 @@ ink_status ink_hopper_schedule_make(int n_groups, const int64_t *rows, int64_t c
         }
         const division d = choose(&p, most_slots);
         (void)deal(&p, &d);
+        schedule->slots = slots_of(&p, &d);
         gather(&p, items);
         free(schedule->items);
         schedule->items = items;

@@ -36,8 +36,9 @@ typedef struct ink_hopper_schedule {
     int n_items, clusters, slots;
 } ink_hopper_schedule;
 
-/* Of one or two groups with so many rows each, N columns and K of so many boxes, on so many clusters. With no
- * more than `most_slots` slots. Free it with ink_hopper_schedule_free. */
+/* Of one or two groups with so many rows each (rows [n_groups], at least 1), N columns and K of so many
+ * boxes, on so many clusters. With no more than `most_slots` slots. Free it with ink_hopper_schedule_free.
+ * INK_ERROR_MEMORY: there is nothing to free. */
 ink_status ink_hopper_schedule_make(int n_groups, const int64_t *rows, int64_t columns, int boxes,
                                     int clusters, int most_slots, ink_hopper_schedule *schedule,
                                     ink_error *error);

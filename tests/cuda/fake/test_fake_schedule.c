@@ -58,9 +58,14 @@ static bool same_tile(const ink_hopper_linear_item *a, const ink_hopper_linear_i
     return a->group == b->group && a->row == b->row && a->tile == b->tile;
 }
 
-/* Each slot is left by one and added by one, which is of the same tile, and in its cluster nothing that is
- * left comes after something that waits. */
+/* There are no slots but those that are counted. Each is left by one and added by one, which is of the same
+ * tile, and in its cluster nothing that is left comes after something that waits. */
 static void check_slots(const shape *s, const ink_hopper_schedule *schedule) {
+    for (int i = 0; i < schedule->n_items; i++) {
+        const ink_hopper_linear_item *item = &schedule->items[i];
+        const int used = item->begin > 0 ? 1 : item->slots;
+        assert_true(item->slot >= 0 && used >= 0 && (used == 0 || item->slot + used <= schedule->slots));
+    }
     for (int slot = 0; slot < schedule->slots; slot++) {
         const ink_hopper_linear_item *left = NULL, *added = NULL;
         for (int i = 0; i < schedule->n_items; i++) {
