@@ -26,10 +26,11 @@ static const struct {
     const char *name;
     ink_cuda_settings settings;
 } ways[] = {{"bf16", {.precision = "bf16"}},
-            {"bf16, launch by launch", {.precision = "bf16", .ununited = true}},
+            {"bf16, in turn", {.precision = "bf16", .beside = -1}},
+            {"bf16, launch by launch", {.precision = "bf16", .ununited = true, .beside = -1}},
             {"bf16, residual of f32", {.precision = "bf16", .wide_residual = true}},
             {"fp8", {.precision = "fp8"}},
-            {"fp8, launch by launch", {.precision = "fp8", .ununited = true}}};
+            {"fp8, launch by launch", {.precision = "fp8", .ununited = true, .beside = -1}}};
 
 static void must(ink_status status, const ink_error *error) {
     if (status == INK_OK) return;

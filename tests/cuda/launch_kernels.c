@@ -142,18 +142,28 @@ static void layer_norm_modulate(const ink_kernel_args *args) {
     call c = begin(args);
     const ink_cuda_matrix x = input(&c, 0), out = output(&c);
     const ink_cuda_modulation mod = modulation(&c, args->node->params.modulate.row_groups);
-    end(&c, ink_cuda_layer_norm_modulate(NULL, &x, &mod, args->node->params.modulate.shift_column,
-                                         args->node->params.modulate.scale_column,
-                                         args->node->params.modulate.eps, NULL, NULL, 0, &out));
+    const ink_cuda_layer_norm norm = {.x = x,
+                                      .mod = mod,
+                                      .shift_column = args->node->params.modulate.shift_column,
+                                      .scale_column = args->node->params.modulate.scale_column,
+                                      .eps = args->node->params.modulate.eps,
+                                      .out = out};
+    end(&c, ink_cuda_layer_norms(NULL, 1, &norm));
 }
 
 static void head_norm_rotary(const ink_kernel_args *args) {
     call c = begin(args);
     const ink_cuda_matrix x = input(&c, 0), out = output(&c);
-    const void *weight = flat(&c, 1);
-    end(&c, ink_cuda_head_norm_rotary(NULL, 1, &x, &weight, args->in[1].dtype,
-                                      args->node->params.rotary.head_dim, args->node->params.rotary.eps,
-                                      flat(&c, 2), args->node->params.rotary.style, &out));
+    const ink_cuda_rotation rotation = {.count = 1,
+                                        .x = {x},
+                                        .out = {out},
+                                        .weight = {flat(&c, 1)},
+                                        .weight_dtype = args->in[1].dtype,
+                                        .head_dim = args->node->params.rotary.head_dim,
+                                        .eps = args->node->params.rotary.eps,
+                                        .table = flat(&c, 2),
+                                        .style = args->node->params.rotary.style};
+    end(&c, ink_cuda_head_norm_rotaries(NULL, 1, &rotation));
 }
 
 /* ---- element by element ---- */

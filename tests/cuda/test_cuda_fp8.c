@@ -177,11 +177,18 @@ static void round_norm(void) {
     fp8_rows out = open_rows(rows, columns);
     const ink_cuda_modulation mod = {{table.matrix.data, NULL, 0}, 6 * columns, NULL};
     const bool add = draw(2);
-    const ink_cuda_matrix *more_of = add ? &more.matrix : NULL;
-    check(ink_cuda_layer_norm_modulate(NULL, &x.matrix, &mod, 0, columns, 1e-6f, more_of, &mod, 2 * columns,
-                                       &out.matrix));
-    check(ink_cuda_layer_norm_modulate(NULL, &copy.matrix, &mod, 0, columns, 1e-6f, more_of, &mod,
-                                       2 * columns, &plain.matrix));
+    ink_cuda_layer_norm norm = {.x = x.matrix,
+                                .mod = mod,
+                                .scale_column = columns,
+                                .eps = 1e-6f,
+                                .adds = add,
+                                .add = more.matrix,
+                                .gate = mod,
+                                .gate_column = 2 * columns,
+                                .out = out.matrix};
+    check(ink_cuda_layer_norms(NULL, 1, &norm));
+    norm.x = copy.matrix, norm.out = plain.matrix;
+    check(ink_cuda_layer_norms(NULL, 1, &norm));
     read_rows(&out);
     char *wanted = malloc((size_t)(rows * columns) * sizeof(float));
     assert_true(wanted && device_read(&plain, wanted));

@@ -111,14 +111,23 @@ static void layer_norm_with_add(void) {
     assert_true(device_open(&step, INK_I64, 1, 1, &number, DEVICE_PACKED, 0));
     const ink_cuda_modulation mod = {
         {table.matrix.data, step.matrix.data, groups * 6 * columns}, 6 * columns, row_groups.matrix.data};
-    check(ink_cuda_layer_norm_modulate(NULL, &x.matrix, &mod, 3 * columns, 4 * columns, 1e-6f, &more.matrix,
-                                       &mod, 2 * columns, &out.matrix));
+    ink_cuda_layer_norm norm = {.x = x.matrix,
+                                .mod = mod,
+                                .shift_column = 3 * columns,
+                                .scale_column = 4 * columns,
+                                .eps = 1e-6f,
+                                .adds = true,
+                                .add = more.matrix,
+                                .gate = mod,
+                                .gate_column = 2 * columns,
+                                .out = out.matrix};
+    check(ink_cuda_layer_norms(NULL, 1, &norm));
     check(ink_cuda_gated_add(NULL, &x2.matrix, &mod, 2 * columns, &more.matrix, &x2.matrix));
     /* The same row of the table, found by the host. */
-    ink_cuda_modulation here = mod;
-    here.table = (ink_cuda_row){(const float *)table.matrix.data + number * groups * 6 * columns, NULL, 0};
-    check(ink_cuda_layer_norm_modulate(NULL, &x2.matrix, &here, 3 * columns, 4 * columns, 1e-6f, NULL, NULL,
-                                       0, &out2.matrix));
+    norm.x = x2.matrix, norm.out = out2.matrix, norm.adds = false;
+    norm.mod.table =
+        (ink_cuda_row){(const float *)table.matrix.data + number * groups * 6 * columns, NULL, 0};
+    check(ink_cuda_layer_norms(NULL, 1, &norm));
     expect_same(&x, &x2, "x of layer_norm_modulate with add");
     expect_close(&out, &out2, "layer_norm_modulate with add");
     assert_true(device_read(&more, NULL) && device_read(&table, NULL) && device_read(&row_groups, NULL));
@@ -148,18 +157,99 @@ static void rotary_of_two(void) {
     device_matrix table = open_matrix(INK_F32, rows, head_dim, DEVICE_PACKED);
     device_matrix gain = open_matrix(INK_BF16, 2, head_dim, DEVICE_PACKED);
     const uint16_t *gains = gain.matrix.data;
-    const void *const weight[2] = {gains, usual || draw(4) ? gains + head_dim : NULL};
-    const ink_cuda_matrix both[2] = {columns_of(&fused, 0, q), columns_of(&fused, q, k)};
-    check(ink_cuda_head_norm_rotary(NULL, 2, both, weight, INK_BF16, head_dim, 1e-6f, table.matrix.data,
-                                    style, both));
-    const ink_cuda_matrix one = columns_of(&again, 0, q), two = columns_of(&again, q, k);
-    check(ink_cuda_head_norm_rotary(NULL, 1, &one, weight, INK_BF16, head_dim, 1e-6f, table.matrix.data,
-                                    style, &one));
-    check(ink_cuda_head_norm_rotary(NULL, 1, &two, weight + 1, INK_BF16, head_dim, 1e-6f, table.matrix.data,
-                                    style, &two));
+    ink_cuda_rotation rotation = {.count = 2,
+                                  .x = {columns_of(&fused, 0, q), columns_of(&fused, q, k)},
+                                  .weight = {gains, usual || draw(4) ? gains + head_dim : NULL},
+                                  .weight_dtype = INK_BF16,
+                                  .head_dim = head_dim,
+                                  .eps = 1e-6f,
+                                  .table = table.matrix.data,
+                                  .style = style};
+    rotation.out[0] = rotation.x[0], rotation.out[1] = rotation.x[1];
+    check(ink_cuda_head_norm_rotaries(NULL, 1, &rotation));
+    rotation.count = 1;
+    rotation.x[0] = rotation.out[0] = columns_of(&again, 0, q);
+    check(ink_cuda_head_norm_rotaries(NULL, 1, &rotation));
+    rotation.x[0] = rotation.out[0] = columns_of(&again, q, k);
+    rotation.weight[0] = rotation.weight[1];
+    check(ink_cuda_head_norm_rotaries(NULL, 1, &rotation));
     expect_same(&fused, &again, "head_norm_rotary of two");
     assert_true(device_read(&table, NULL) && device_read(&gain, NULL));
     device_close(&fused), device_close(&again), device_close(&table), device_close(&gain);
+}
+
+/* ---- two of a kind, as the two streams have them: the same as one after the other ---- */
+
+static void norms_of_two(void) {
+    const bool usual = draw(3) != 0;
+    const int64_t columns = usual ? (int64_t)(1 + draw(16)) * 256 : (int64_t)(8 + draw(500));
+    const bool adds = draw(2) != 0;
+    const ink_dtype x_type = draw_activation(), out_type = draw(4) ? INK_BF16 : INK_F32;
+    ink_cuda_layer_norm norms[2];
+    device_matrix x[2], again[2], more[2], out[2], wanted[2], table[2];
+    for (int i = 0; i < 2; i++) {
+        const int64_t rows = 1 + (int64_t)draw(6);
+        x[i] = open_matrix(draw(8) ? x_type : draw_activation(), rows, columns, DEVICE_ALIGNED);
+        again[i] = open_like(&x[i], x[i].matrix.dtype);
+        more[i] = open_matrix(INK_BF16, rows, columns, DEVICE_ALIGNED);
+        table[i] = open_matrix(INK_F32, 1, 3 * columns, DEVICE_PACKED);
+        out[i] = open_matrix(out_type, rows, columns, DEVICE_ALIGNED);
+        wanted[i] = open_like(&out[i], out_type);
+        const ink_cuda_modulation mod = {{table[i].matrix.data, NULL, 0}, 3 * columns, NULL};
+        norms[i] = (ink_cuda_layer_norm){.x = again[i].matrix,
+                                         .mod = mod,
+                                         .scale_column = columns,
+                                         .eps = 1e-6f,
+                                         .adds = adds,
+                                         .add = more[i].matrix,
+                                         .gate = mod,
+                                         .gate_column = 2 * columns,
+                                         .out = wanted[i].matrix};
+        check(ink_cuda_layer_norms(NULL, 1, &norms[i]));
+        norms[i].x = x[i].matrix, norms[i].out = out[i].matrix;
+    }
+    check(ink_cuda_layer_norms(NULL, 2, norms));
+    for (int i = 0; i < 2; i++) {
+        expect_same(&x[i], &again[i], "x of two norms");
+        expect_close(&out[i], &wanted[i], "two norms"); /* which may be aligned otherwise */
+        assert_true(device_read(&more[i], NULL) && device_read(&table[i], NULL));
+        device_close(&x[i]), device_close(&again[i]), device_close(&more[i]), device_close(&table[i]);
+        device_close(&out[i]), device_close(&wanted[i]);
+    }
+}
+
+static void rotaries_of_two(void) {
+    const int64_t head_dim = draw(3) ? 128 : 64, heads = 3 * (1 + (int64_t)draw(4)), part = head_dim * heads;
+    ink_cuda_rotation rotations[2];
+    device_matrix x[2], wanted[2], table[2], gain[2];
+    for (int i = 0; i < 2; i++) {
+        const int64_t rows = 1 + (int64_t)draw(6);
+        x[i] = open_matrix(INK_BF16, rows, 3 * part, DEVICE_ALIGNED);
+        wanted[i] = open_like(&x[i], INK_BF16);
+        table[i] = open_matrix(INK_F32, rows, head_dim, DEVICE_PACKED);
+        gain[i] = open_matrix(INK_BF16, 2, head_dim, DEVICE_PACKED);
+        const uint16_t *gains = gain[i].matrix.data;
+        rotations[i] = (ink_cuda_rotation){.count = 2,
+                                           .weight = {gains, gains + head_dim},
+                                           .weight_dtype = INK_BF16,
+                                           .head_dim = head_dim,
+                                           .eps = 1e-6f,
+                                           .table = table[i].matrix.data,
+                                           .style = INK_ROTARY_ADJACENT};
+        for (int k = 0; k < 2; k++) {
+            rotations[i].x[k] = rotations[i].out[k] = columns_of(&wanted[i], k * part, part);
+        }
+        check(ink_cuda_head_norm_rotaries(NULL, 1, &rotations[i]));
+        for (int k = 0; k < 2; k++) {
+            rotations[i].x[k] = rotations[i].out[k] = columns_of(&x[i], k * part, part);
+        }
+    }
+    check(ink_cuda_head_norm_rotaries(NULL, 2, rotations));
+    for (int i = 0; i < 2; i++) {
+        expect_same(&x[i], &wanted[i], "two rotations");
+        assert_true(device_read(&table[i], NULL) && device_read(&gain[i], NULL));
+        device_close(&x[i]), device_close(&wanted[i]), device_close(&table[i]), device_close(&gain[i]);
+    }
 }
 
 /* ---- guidance and the step ---- */
@@ -262,6 +352,14 @@ static void test_layer_norm_with_add(void **unused) {
     (void)unused;
     repeat(layer_norm_with_add, 1000);
 }
+static void test_norms_of_two(void **unused) {
+    (void)unused;
+    repeat(norms_of_two, 1000);
+}
+static void test_rotaries_of_two(void **unused) {
+    (void)unused;
+    repeat(rotaries_of_two, 1000);
+}
 static void test_rotary_of_two(void **unused) {
     (void)unused;
     repeat(rotary_of_two, 2000);
@@ -282,6 +380,7 @@ static void test_bias_activation(void **unused) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_layer_norm_with_add), cmocka_unit_test(test_rotary_of_two),
+        cmocka_unit_test(test_norms_of_two),        cmocka_unit_test(test_rotaries_of_two),
         cmocka_unit_test(test_guided_step),         cmocka_unit_test(test_synthetic),
         cmocka_unit_test(test_bias_activation),
     };

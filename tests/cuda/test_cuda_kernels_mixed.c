@@ -61,15 +61,22 @@ static cudaError_t layer_norm_modulate(const mixture *m, const ink_cuda_matrix *
                                        const ink_cuda_matrix *out) {
     (void)y;
     const ink_cuda_modulation mod = modulation(m, &m->first);
-    return ink_cuda_layer_norm_modulate(NULL, x, &mod, 0, 0, 1e-6f, NULL, NULL, 0, out);
+    const ink_cuda_layer_norm norm = {.x = *x, .mod = mod, .eps = 1e-6f, .out = *out};
+    return ink_cuda_layer_norms(NULL, 1, &norm);
 }
 
 static cudaError_t rotate(const mixture *m, const ink_cuda_matrix *x, const ink_cuda_matrix *out,
                           ink_rotary_style style) {
-    const int64_t head_dim = m->columns / heads;
-    const void *weight = m->weight.matrix.data;
-    return ink_cuda_head_norm_rotary(NULL, 1, x, &weight, m->weight_dtype, head_dim, 1e-6f,
-                                     m->first.matrix.data, style, out);
+    const ink_cuda_rotation rotation = {.count = 1,
+                                        .x = {*x},
+                                        .out = {*out},
+                                        .weight = {m->weight.matrix.data},
+                                        .weight_dtype = m->weight_dtype,
+                                        .head_dim = m->columns / heads,
+                                        .eps = 1e-6f,
+                                        .table = m->first.matrix.data,
+                                        .style = style};
+    return ink_cuda_head_norm_rotaries(NULL, 1, &rotation);
 }
 
 static cudaError_t rotary_adjacent(const mixture *m, const ink_cuda_matrix *x, const ink_cuda_matrix *y,

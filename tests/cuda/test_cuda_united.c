@@ -6,6 +6,7 @@
  */
 #include "backend/cuda/fp8.h"
 #include "backend/cuda/linear_hopper_plan.h"
+#include "backend/cuda/linear_thin.h"
 #include "cuda/device_matrix.h"
 #include "e4m3.h"
 
@@ -197,16 +198,20 @@ static void compare(const group *g, const char *what) {
 
 /* ---- trials ---- */
 
+static ink_cuda_linear_problem problem_of(const group *g) {
+    return (ink_cuda_linear_problem){.x = g->x.matrix,
+                                     .weight = g->weight.matrix.data,
+                                     .bias = g->biased ? g->bias.matrix.data : NULL,
+                                     .activation = g->activation,
+                                     .out = g->out.matrix};
+}
+
 static void run_groups(group *groups, int n, bool fp8) {
     ink_hopper_linear_problem problem = {.n_groups = n};
     for (int i = 0; i < n; i++) {
         group *g = &groups[i];
         open_group(g, fp8);
-        problem.products[i] = (ink_cuda_linear_problem){.x = g->x.matrix,
-                                                        .weight = g->weight.matrix.data,
-                                                        .bias = g->biased ? g->bias.matrix.data : NULL,
-                                                        .activation = g->activation,
-                                                        .out = g->out.matrix};
+        problem.products[i] = problem_of(g);
         if (g->rotates)
             problem.rotations[i] =
                 (ink_hopper_rotation){g->table, {g->gains[0].matrix.data, g->gains[1].matrix.data}, eps};
@@ -293,6 +298,94 @@ static void test_many_tiles(void **unused) {
     run_groups(groups, 2, false);
 }
 
+/* ---- few rows ---- */
+
+static void run_thin(const ink_cuda_linear_problem *p, int width) {
+    ink_error error = {0};
+    if (ink_thin_linear_prepare(p, width, &error) != INK_OK ||
+        ink_thin_linear_run(p, width, NULL, &error) != INK_OK)
+        fail_msg("INK_KERNEL_SEED=%" PRIu64 ": %s", seed_now, error.message);
+}
+
+static void run_beside(const ink_cuda_linear_problem *p, int processors) {
+    ink_error error = {0};
+    if (ink_beside_linear_prepare(p, &error) != INK_OK ||
+        ink_beside_linear_run(p, processors, NULL, &error) != INK_OK)
+        fail_msg("INK_KERNEL_SEED=%" PRIu64 ": %s", seed_now, error.message);
+}
+
+static void multiply_few(void) {
+    group g = {.m = draw(2)   ? 1 + draw(128)
+                    : draw(2) ? 64
+                              : 128,
+               .n = 8 * (1 + draw(150)),
+               .k = 128 + 8 * draw(200),
+               .activation = draw(2) ? INK_ACT_GELU_TANH : INK_ACT_NONE,
+               .biased = draw(4) > 0};
+    open_group(&g, false);
+    const ink_cuda_linear_problem problem = problem_of(&g);
+    const int least = ink_thin_width_of(&problem, major, minor, multiprocessors);
+    assert_true(least >= 0);
+    run_thin(&problem, least + (int)draw(ink_thin_widths - least));
+    compare(&g, "few rows");
+    check(
+        cudaMemset2D(g.out.matrix.data, (size_t)g.out.matrix.stride * 2, 0xFF, (size_t)g.n * 2, (size_t)g.m));
+    run_beside(&problem, 1 + (int)draw(6));
+    compare(&g, "few rows beside others");
+    close_group(&g);
+}
+
+static void test_few_rows(void **unused) {
+    (void)unused;
+    const char *seed = getenv("INK_KERNEL_SEED");
+    for (int i = 1; i <= trials; i++) {
+        seed_now = (uint64_t)(seed ? strtoll(seed, NULL, 10) : i);
+        state = seed_now * 0x9E3779B97F4A7C15u + 3;
+        multiply_few();
+        if (seed) return;
+    }
+}
+
+/* Of what is being written when the product begins. */
+static void test_early(void **unused) {
+    (void)unused;
+    enum { rows = 64, many = 2048, inputs = 3072, outputs = 9216, runs = 20 };
+    seed_now = 0;
+    state = 11;
+    group g = {.m = rows, .n = outputs, .k = inputs, .biased = true};
+    open_group(&g, false);
+    factor raw[2] = {open_bf16(many, inputs, DEVICE_ALIGNED), open_bf16(many, inputs, DEVICE_ALIGNED)},
+           normed = open_bf16(many, inputs, DEVICE_ALIGNED);
+    device_matrix table;
+    float *zeros = calloc(2 * inputs, sizeof *zeros);
+    uint16_t *wanted = malloc(sizeof(uint16_t) * rows * outputs),
+             *got = malloc(sizeof(uint16_t) * rows * outputs);
+    assert_true(zeros && wanted && got);
+    assert_true(device_open(&table, INK_F32, 1, 2 * inputs, zeros, DEVICE_PACKED, 0));
+    const ink_cuda_modulation mod = {{table.matrix.data, NULL, 0}, 2 * inputs, NULL};
+    ink_cuda_linear_problem problem = problem_of(&g);
+    problem.x = normed.matrix;
+    problem.x.rows = rows; /* the last of them, which are written last */
+    problem.x.data = (uint16_t *)normed.matrix.data + (many - rows) * normed.matrix.stride;
+    const int width = ink_thin_width_of(&problem, major, minor, multiprocessors);
+    for (int run = 0; run < runs; run++) {
+        const ink_cuda_layer_norm norm = {
+            .x = raw[run % 2].matrix, .mod = mod, .scale_column = inputs, .eps = eps, .out = normed.matrix};
+        for (int early = 0; early < 2; early++) {
+            check(cudaMemset(normed.matrix.data, 0xFF, (size_t)(many * normed.matrix.stride) * 2));
+            check(ink_cuda_layer_norms(NULL, 1, &norm));
+            if (!early) check(cudaDeviceSynchronize());
+            problem.early = early;
+            run_thin(&problem, width);
+            assert_true(device_read(&g.out, early ? got : wanted));
+        }
+        assert_memory_equal(got, wanted, sizeof(uint16_t) * rows * outputs);
+    }
+    free(zeros), free(wanted), free(got);
+    device_close(&table), close_factor(&raw[0]), close_factor(&raw[1]), close_factor(&normed);
+    close_group(&g);
+}
+
 int main(void) {
     if (!device_present()) return 77;
     check(cudaDeviceGetAttribute(&multiprocessors, cudaDevAttrMultiProcessorCount, 0));
@@ -303,6 +396,7 @@ int main(void) {
         return 77;
     }
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_small), cmocka_unit_test(test_divided),
-                                       cmocka_unit_test(test_many_tiles)};
+                                       cmocka_unit_test(test_many_tiles), cmocka_unit_test(test_few_rows),
+                                       cmocka_unit_test(test_early)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

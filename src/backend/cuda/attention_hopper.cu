@@ -395,6 +395,7 @@ __global__ void __launch_bounds__(thread_count, 1)
     unsigned char *aligned =
         unaligned + (shared_alignment - hopper::shared_address(unaligned) % shared_alignment);
     shared_memory &s = *reinterpret_cast<shared_memory *>(aligned);
+    allow_next_launch();
     if (threadIdx.x == 0) {
         const int consumer_warps = consumer_groups * hopper::group_threads / warp_size;
         for (int i = 0; i < stages; i++) {

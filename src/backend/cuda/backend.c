@@ -220,6 +220,7 @@ static ink_status configure(ink_cuda_context *context, const ink_cuda_settings *
     context->residual = settings->wide_residual ? INK_F32 : context->activation;
     context->separate = settings->separate;
     context->ununited = settings->ununited;
+    context->beside = settings->beside;
     snprintf(context->description, sizeof context->description, "cuda: %s, %s", device, precision);
     INK_TRY(start_device(context, error));
     INK_TRY(ink_cuda_linears_create(&context->linears, error));

@@ -24,6 +24,7 @@ typedef struct ink_cuda_context {
     const char *precision;
     unsigned fp8; /* groups of layers, as rules have them */
     bool separate, ununited;
+    int beside;          /* as ink_cuda_settings */
     cudaStream_t stream; /* everything happens on it, in order */
     ink_cuda_weights *weights;
     ink_cuda_linears *linears;

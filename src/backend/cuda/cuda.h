@@ -19,6 +19,7 @@ typedef struct ink_cuda_settings {
     bool separate;                       /* every operation a launch of its own: nothing is fused */
     bool wide_residual; /* with bf16 and fp8: f32 residual streams, which are bf16 otherwise */
     bool ununited;      /* what could be computed in one go (unite.h) is not */
+    int beside; /* multiprocessors for what may run beside others (lanes.h); -1: nothing does; 0: chosen */
 } ink_cuda_settings;
 
 ink_status ink_cuda_backend_create_with(const ink_cuda_settings *settings, ink_backend **backend,

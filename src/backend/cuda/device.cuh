@@ -301,4 +301,14 @@ static inline int64_t divide_up(int64_t a, int64_t b) {
     return (a + b - 1) / b;
 }
 
+/* ---- launches that the next one may begin beside ---- */
+
+/* By every thread, early: what is launched next may take its place on the device and fetch what this kernel
+ * does not write, if it says that it will wait. */
+static __device__ __forceinline__ void allow_next_launch() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+    cudaTriggerProgrammaticLaunchCompletion();
+#endif
+}
+
 #endif

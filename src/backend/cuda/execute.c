@@ -2,6 +2,7 @@
  * A launch: its operands as addresses, and the kernel that computes it.
  */
 #include "backend/cuda/fp8.h"
+#include "backend/cuda/linear_thin_plan.h"
 #include "backend/cuda/program.h"
 #include "backend/cuda/stream.h"
 
@@ -39,7 +40,10 @@ ink_cuda_linear_problem ink_cuda_linear_problem_of(const ink_cuda_program *progr
                                      .weight = ink_cuda_address(program, &launch->in[1]),
                                      .bias = ink_cuda_address(program, &launch->in[2]),
                                      .activation = launch->activation,
-                                     .out = ink_cuda_matrix_of(program, &launch->out[0])};
+                                     .out = ink_cuda_matrix_of(program, &launch->out[0]),
+                                     .early = !program->stream && !program->beside,
+                                     .beside = launch->beside ? 0 : program->beside,
+                                     .place = (int32_t)(launch - program->lowered.launches) + 1};
 }
 
 static ink_cuda_row row_of(const ink_cuda_program *program, const ink_cuda_operand *operand) {
@@ -73,31 +77,63 @@ static ink_cuda_matrix in_matrix(const call *c, int i) {
     return ink_cuda_matrix_of(c->program, &c->launch->in[i]);
 }
 
-static cudaError_t rotate_heads(const call *c) {
-    const int count = c->launch->n_nodes;
-    const ink_cuda_matrix x[2] = {c->x, in_matrix(c, 3)};
-    const ink_cuda_matrix out[2] = {c->out, ink_cuda_matrix_of(c->program, &c->launch->out[1])};
-    const void *weights[2] = {in_at(c, 1), in_at(c, 4)};
-    return ink_cuda_head_norm_rotary(c->stream, count, x, weights, c->launch->in[1].dtype,
-                                     c->node->params.rotary.head_dim, c->node->params.rotary.eps, in_at(c, 2),
-                                     c->node->params.rotary.style, out);
+static ink_cuda_rotation rotation_of(const ink_cuda_program *p, const ink_cuda_launch *l) {
+    const ink_node *node = l->nodes[0];
+    return (ink_cuda_rotation){.count = l->n_nodes,
+                               .x = {ink_cuda_matrix_of(p, &l->in[0]), ink_cuda_matrix_of(p, &l->in[3])},
+                               .out = {ink_cuda_matrix_of(p, &l->out[0]), ink_cuda_matrix_of(p, &l->out[1])},
+                               .weight = {ink_cuda_address(p, &l->in[1]), ink_cuda_address(p, &l->in[4])},
+                               .weight_dtype = l->in[1].dtype,
+                               .head_dim = node->params.rotary.head_dim,
+                               .eps = node->params.rotary.eps,
+                               .table = ink_cuda_address(p, &l->in[2]),
+                               .style = node->params.rotary.style};
 }
 
-static cudaError_t add_gated(const call *c) {
+/* Of a norm alone, or of what is added first and the norm of the sum. */
+static ink_cuda_layer_norm layer_norm_of(const ink_cuda_program *p, const ink_cuda_launch *l) {
+    const bool adds = l->op == INK_OP_GATED_ADD;
+    const ink_node *norm = l->nodes[adds ? 1 : 0];
+    ink_cuda_layer_norm n = {.x = ink_cuda_matrix_of(p, &l->in[0]),
+                             .mod = modulation_of(p, &l->in[adds ? 3 : 1], &l->in[adds ? 5 : 4]),
+                             .shift_column = norm->params.modulate.shift_column,
+                             .scale_column = norm->params.modulate.scale_column,
+                             .eps = norm->params.modulate.eps,
+                             .adds = adds,
+                             .out = ink_cuda_matrix_of(p, &l->out[adds ? 1 : 0])};
+    if (!adds) return n;
+    n.add = ink_cuda_matrix_of(p, &l->in[2]);
+    n.gate = modulation_of(p, &l->in[1], &l->in[4]);
+    n.gate_column = l->nodes[0]->params.gated_add.gate_column;
+    return n;
+}
+
+/* The launch, or both of a pair. */
+static cudaError_t normalise_layers(const call *c, int count) {
+    ink_cuda_layer_norm norms[2];
+    for (int i = 0; i < count; i++) {
+        norms[i] = layer_norm_of(c->program, c->launch + i);
+    }
+    return ink_cuda_layer_norms(c->stream, count, norms);
+}
+
+static cudaError_t rotate_heads(const call *c, int count) {
+    ink_cuda_rotation rotations[2];
+    for (int i = 0; i < count; i++) {
+        rotations[i] = rotation_of(c->program, c->launch + i);
+    }
+    return ink_cuda_head_norm_rotaries(c->stream, count, rotations);
+}
+
+static cudaError_t add_gated(const call *c, int count) {
     const ink_cuda_launch *l = c->launch;
+    if (l->n_nodes > 1) return normalise_layers(c, count);
     const ink_cuda_modulation gate = modulation_of(c->program, &l->in[1], &l->in[4]);
     const ink_cuda_matrix y = in_matrix(c, 2);
-    const int64_t column = c->node->params.gated_add.gate_column;
-    if (l->n_nodes == 1) return ink_cuda_gated_add(c->stream, &c->x, &gate, column, &y, &c->out);
-    const ink_node *norm = l->nodes[1];
-    const ink_cuda_modulation mod = modulation_of(c->program, &l->in[3], &l->in[5]);
-    const ink_cuda_matrix out = ink_cuda_matrix_of(c->program, &l->out[1]);
-    return ink_cuda_layer_norm_modulate(c->stream, &c->x, &mod, norm->params.modulate.shift_column,
-                                        norm->params.modulate.scale_column, norm->params.modulate.eps, &y,
-                                        &gate, column, &out);
+    return ink_cuda_gated_add(c->stream, &c->x, &gate, c->node->params.gated_add.gate_column, &y, &c->out);
 }
 
-static cudaError_t normalise(const call *c) {
+static cudaError_t normalise(const call *c, int count) {
     const ink_cuda_launch *l = c->launch;
     const ink_dtype weight = l->in[1].dtype;
     if (l->op == INK_OP_RMS_NORM) {
@@ -107,10 +143,7 @@ static cudaError_t normalise(const call *c) {
         return ink_cuda_channel_norm(c->stream, &c->x, in_at(c, 1), weight, c->node->params.norm.eps,
                                      c->node->params.norm.activation, &c->out);
     }
-    const ink_cuda_modulation mod = modulation_of(c->program, &l->in[1], &l->in[4]);
-    return ink_cuda_layer_norm_modulate(c->stream, &c->x, &mod, c->node->params.modulate.shift_column,
-                                        c->node->params.modulate.scale_column, c->node->params.modulate.eps,
-                                        NULL, NULL, 0, &c->out);
+    return normalise_layers(c, count);
 }
 
 static cudaError_t compute_elements(const call *c) {
@@ -201,19 +234,19 @@ static cudaError_t convert(const call *c) {
     return ink_cuda_copy(c->stream, &x, &out);
 }
 
-static cudaError_t start_kernel(const call *c) {
+static cudaError_t start_kernel(const call *c, int count) {
     if (c->launch->op == INK_CUDA_CONVERT) return convert(c);
     if (c->launch->op == INK_CUDA_QUANTISE)
         return ink_cuda_quantise_rows(c->stream, &c->x, c->launch->activation, &c->out);
     switch (c->launch->op) {
     case INK_OP_HEAD_NORM_ROTARY:
-        return rotate_heads(c);
+        return rotate_heads(c, count);
     case INK_OP_GATED_ADD:
-        return add_gated(c);
+        return add_gated(c, count);
     case INK_OP_RMS_NORM:
     case INK_OP_CHANNEL_NORM:
     case INK_OP_LAYER_NORM_MODULATE:
-        return normalise(c);
+        return normalise(c, count);
     case INK_OP_ADD:
     case INK_OP_SILU:
     case INK_OP_SILU_MUL:
@@ -234,15 +267,20 @@ static cudaError_t start_kernel(const call *c) {
 }
 
 int32_t ink_cuda_count_at(const ink_cuda_program *program, int32_t i) {
-    return program->choices[i].united ? 1 + program->lowered.launches[i].more : 1;
+    /* Launches take turns with what comes for them, or run in two lanes. */
+    if (program->stream || program->beside) return 1;
+    if (program->choices[i].united) return 1 + program->lowered.launches[i].more;
+    return program->lowered.launches[i].paired ? 2 : 1;
 }
 
 ink_status ink_cuda_execute(const ink_cuda_program *program, int32_t i, cudaStream_t stream,
                             ink_error *error) {
     const ink_cuda_launch *launch = &program->lowered.launches[i];
     const ink_cuda_choice *choice = &program->choices[i];
-    if (choice->linear) {
+    if (launch->op == INK_OP_LINEAR) {
         const ink_cuda_linear_problem problem = ink_cuda_linear_problem_of(program, launch);
+        if (program->beside && launch->beside && stream != program->context->stream)
+            return ink_beside_linear_run(&problem, program->beside, stream, error);
         return ink_cuda_linear_run(program->context->linears, choice->linear, &problem, stream, error);
     }
     if (choice->attention) return ink_cuda_attention_run(choice->attention, stream, error);
@@ -254,5 +292,5 @@ ink_status ink_cuda_execute(const ink_cuda_program *program, int32_t i, cudaStre
                     .x = ink_cuda_matrix_of(program, &launch->in[0]),
                     .out = ink_cuda_matrix_of(program, &launch->out[0])};
     const char *what = launch->op >= INK_OP_COUNT ? "a conversion" : ink_op_name(launch->op);
-    return ink_cuda_check(start_kernel(&c), what, error);
+    return ink_cuda_check(start_kernel(&c, ink_cuda_count_at(program, i)), what, error);
 }

@@ -15,7 +15,7 @@
 extern "C" {
 #endif
 
-/* Rows that ink_cuda_layer_norm_modulate can write as e4m3 are no longer than this. */
+/* Rows that ink_cuda_layer_norms can write as e4m3 are no longer than this. */
 enum { ink_cuda_most_fp8_norm_columns = 12288 };
 
 static inline size_t ink_cuda_fp8_scales_at(int64_t rows, int64_t columns) {

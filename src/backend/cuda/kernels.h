@@ -56,19 +56,36 @@ cudaError_t ink_cuda_rms_norm(cudaStream_t, const ink_cuda_matrix *x, const void
 cudaError_t ink_cuda_channel_norm(cudaStream_t, const ink_cuda_matrix *x, const void *weight,
                                   ink_dtype weight_dtype, float eps, ink_activation activation,
                                   const ink_cuda_matrix *out);
-/* With `add` (nullable): first x += gate * add, written back to x, then the norm of the new x: the end of one
- * half of a block and the begin of the next in one pass. */
-cudaError_t ink_cuda_layer_norm_modulate(cudaStream_t, const ink_cuda_matrix *x,
-                                         const ink_cuda_modulation *mod, int64_t shift_column,
-                                         int64_t scale_column, float eps, const ink_cuda_matrix *add,
-                                         const ink_cuda_modulation *gate, int64_t gate_column,
-                                         const ink_cuda_matrix *out);
-/* Two matrices at once (q and k of one projection; the second is nullable), each with its own gain. `table`
- * is nullable, weights are nullable. Outputs may be the inputs. */
-cudaError_t ink_cuda_head_norm_rotary(cudaStream_t, int count, const ink_cuda_matrix *x,
-                                      const void *const *weight, ink_dtype weight_dtype, int64_t head_dim,
-                                      float eps, const float *table, ink_rotary_style style,
-                                      const ink_cuda_matrix *out);
+/* out = norm(x) * (1 + scale) + shift. If it `adds`: first x += gate * add, written back to x, then the norm
+ * of the new x: the end of one half of a block and the begin of the next in one pass. */
+typedef struct ink_cuda_layer_norm {
+    ink_cuda_matrix x;
+    ink_cuda_modulation mod;
+    int64_t shift_column, scale_column;
+    float eps;
+    bool adds;
+    ink_cuda_matrix add;
+    ink_cuda_modulation gate;
+    int64_t gate_column;
+    ink_cuda_matrix out;
+} ink_cuda_layer_norm;
+/* One or two that do not need each other, which share a launch where they can. */
+cudaError_t ink_cuda_layer_norms(cudaStream_t, int count, const ink_cuda_layer_norm *norms);
+
+/* Heads of one matrix or two (q and k of one projection), each with its own gain, RMS-normed and rotated.
+ * `table` is nullable, weights are nullable. Outputs may be the inputs. */
+typedef struct ink_cuda_rotation {
+    int count; /* of matrices */
+    ink_cuda_matrix x[2], out[2];
+    const void *weight[2]; /* [head_dim] */
+    ink_dtype weight_dtype;
+    int64_t head_dim;
+    float eps;
+    const float *table;
+    ink_rotary_style style;
+} ink_cuda_rotation;
+/* One or two that do not need each other, which share a launch where they can. */
+cudaError_t ink_cuda_head_norm_rotaries(cudaStream_t, int count, const ink_cuda_rotation *rotations);
 
 /* ---- element by element ---- */
 cudaError_t ink_cuda_add(cudaStream_t, const ink_cuda_matrix *x, const ink_cuda_matrix *y,

@@ -50,30 +50,41 @@ static __device__ __forceinline__ float small_block_sum(float x, float *partial)
 
 /* The result of a row, of which v is this thread's pack. */
 template <typename O>
-static __device__ __forceinline__ void store_result(const layer_norm_problem &p, O *out,
-                                                    const float (&v)[pack_size], float *partial) {
+static __device__ __forceinline__ void store_result(float *scale, O *out, const float (&v)[pack_size],
+                                                    float *partial) {
     if constexpr (is_fp8<O>::value) {
         const float largest = block_largest(pack_largest(v, 0.0f, pack_size), partial);
-        if (threadIdx.x == 0) p.scales[blockIdx.x] = fp8_scale(largest);
+        if (threadIdx.x == 0) *scale = fp8_scale(largest);
         store_fp8_pack<true>(out, v, fp8_factor(largest), pack_size);
     } else {
         store_vector(out, v);
     }
 }
 
-/* A block for each row, of columns / 8 threads, which are whole warps. If `adds`, x += gate * add first. */
+/* One or two matrices: rows of the image's stream and of the text's, say. */
+template <typename X, typename O> struct layer_packs_matrix {
+    layer_norm_problem norm;
+    X *x;
+    const ink_bf16 *add; /* nullable */
+    O *out;
+    int64_t x_stride, add_stride, out_stride;
+};
+template <typename X, typename O> struct layer_packs_problem {
+    layer_packs_matrix<X, O> first, second;
+    int first_rows; /* further rows are of the second */
+};
+
+/* A row. If `adds`, x += gate * add first. */
 template <bool adds, typename X, typename O>
-__global__ void __launch_bounds__(most_layer_threads, 2)
-    layer_norm_packs(layer_norm_problem p, X *x, int64_t x_stride, const ink_bf16 *add, int64_t add_stride,
-                     O *out, int64_t out_stride) {
+static __device__ __forceinline__ void layer_norm_row(const layer_packs_matrix<X, O> &m, int64_t row) {
     __shared__ float partial[3][most_layer_threads / warp_size];
-    const int64_t row = blockIdx.x;
+    const layer_norm_problem &p = m.norm;
     const int column = (int)threadIdx.x * pack_size;
-    x += row * x_stride + column;
+    X *x = m.x + row * m.x_stride + column;
     const typename pack_of<X>::type raw(x);
     float v[pack_size], a[pack_size], gate[pack_size], scale[pack_size], shift[pack_size];
     if constexpr (adds) {
-        const narrow_pack more(add + row * add_stride + column);
+        const narrow_pack more(m.add + row * m.add_stride + column);
         load_table_pack<true>(gate, modulation_of(p.gate, row) + p.gate_column + column, pack_size);
         more.widen_to(a);
     }
@@ -101,7 +112,20 @@ __global__ void __launch_bounds__(most_layer_threads, 2)
     for (int k = 0; k < pack_size; k++) {
         v[k] = fmaf(v[k] * factor, 1.0f + scale[k], shift[k]);
     }
-    store_result(p, out + row * out_stride + column, v, partial[2]);
+    store_result(p.scales + row, m.out + row * m.out_stride + column, v, partial[2]);
+}
+
+/* A block for each row, of columns / 8 threads, which are whole warps. The code is there twice, for what is
+ * told of a matrix is read more slowly where it has to be looked for. */
+template <bool adds, typename X, typename O>
+__global__ void __launch_bounds__(most_layer_threads, 2)
+    layer_norm_packs(const __grid_constant__ layer_packs_problem<X, O> p) {
+    const int row = (int)blockIdx.x;
+    allow_next_launch();
+    if (row < p.first_rows)
+        layer_norm_row<adds>(p.first, row);
+    else
+        layer_norm_row<adds>(p.second, row - p.first_rows);
 }
 
 #endif

@@ -1,14 +1,16 @@
 #include "backend/cuda/linear.h"
 
 #include "backend/cuda/fp8.h"
+#include "backend/cuda/linear_thin_plan.h"
+#include "backend/cuda/linear_trial.h"
 #include "backend/cuda/memory.h"
 
 #include <cublasLt.h>
 #include <stdlib.h>
 
-enum { workspace_bytes = 32 << 20, most_candidates = 24, timed_runs = 4 };
-/* A candidate whose first run takes so many times longer than the best is not run again. */
-static const float hopeless = 1.15f;
+enum { workspace_bytes = 32 << 20, most_candidates = 24 };
+/* Algorithms that need no more than a counter have one of their own in each launch of a program. */
+enum { counter_bytes = ink_cuda_counter_bytes, most_counters = 2048 };
 /* A product that touches less finds it in the caches if it is run again. */
 static const double beyond_caches = 80e6;
 /* Below this many multiply-adds any candidate is as good as another. */
@@ -17,6 +19,7 @@ static const double worth_timing = 1e8;
 /* What makes problems alike. */
 typedef struct linear_key {
     int64_t m, n, k, x_stride, out_stride;
+    int beside;
     ink_dtype x, out;
     ink_activation activation;
     bool bias;
@@ -30,12 +33,15 @@ struct ink_cuda_linear {
     cublasLtMatrixLayout_t x, weight, out;
     cublasLtMatmulAlgo_t algorithm;
     bool bias_inside, activation_inside; /* the product's epilogue does it */
+    bool counts;                         /* its workspace is a counter, which is 0 at the begin */
     bool plain;                          /* of e4m3: no library can, our own kernel does all */
+    int thin; /* our own kernel does all, with this width of linear_thin.h; or -1 */
 };
 
 struct ink_cuda_linears {
     cublasLtHandle_t handle;
-    void *workspace;
+    int major, minor, multiprocessors;
+    char *workspace, *counters;
     ink_cuda_linear *found;
 };
 
@@ -45,13 +51,37 @@ static ink_status check(cublasStatus_t code, const char *what, ink_error *error)
                     "cuBLASLt could not do %s: %s", what, cublasLtGetStatusString(code));
 }
 
+static ink_status ask_device(ink_cuda_linears *l, ink_error *error) {
+    const struct {
+        enum cudaDeviceAttr name;
+        int *value;
+    } wanted[] = {{cudaDevAttrComputeCapabilityMajor, &l->major},
+                  {cudaDevAttrComputeCapabilityMinor, &l->minor},
+                  {cudaDevAttrMultiProcessorCount, &l->multiprocessors}};
+    int device = 0;
+    INK_TRY(ink_cuda_check(cudaGetDevice(&device), "products", error));
+    for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++) {
+        INK_TRY(ink_cuda_check(cudaDeviceGetAttribute(wanted[i].value, wanted[i].name, device), "products",
+                               error));
+    }
+    return INK_OK;
+}
+
+static ink_status allocate(char **memory, size_t bytes, ink_error *error) {
+    void *taken = NULL;
+    INK_TRY(ink_cuda_check(cudaMalloc(&taken, bytes), "products", error));
+    *memory = taken;
+    return INK_OK;
+}
+
 ink_status ink_cuda_linears_create(ink_cuda_linears **linears, ink_error *error) {
     *linears = NULL;
     ink_cuda_linears *l = calloc(1, sizeof *l);
     if (!l) return ink_fail_memory(error, "products", sizeof *l);
     ink_status status = check(cublasLtCreate(&l->handle), "its start", error);
-    if (status == INK_OK)
-        status = ink_cuda_check(cudaMalloc(&l->workspace, workspace_bytes), "products", error);
+    if (status == INK_OK) status = ask_device(l, error);
+    if (status == INK_OK) status = allocate(&l->workspace, workspace_bytes, error);
+    if (status == INK_OK) status = allocate(&l->counters, counter_bytes * most_counters, error);
     if (status != INK_OK) {
         ink_cuda_linears_destroy(l);
         return status;
@@ -77,6 +107,7 @@ void ink_cuda_linears_destroy(ink_cuda_linears *linears) {
         destroy_linear(l);
     }
     (void)cudaFree(linears->workspace);
+    (void)cudaFree(linears->counters);
     if (linears->handle) (void)cublasLtDestroy(linears->handle);
     free(linears);
 }
@@ -84,6 +115,11 @@ void ink_cuda_linears_destroy(ink_cuda_linears *linears) {
 size_t ink_cuda_linears_bytes(const ink_cuda_linears *linears) {
     (void)linears;
     return workspace_bytes;
+}
+
+void *ink_cuda_linears_counters(const ink_cuda_linears *linears, size_t *bytes) {
+    *bytes = (size_t)counter_bytes * most_counters;
+    return linears->counters;
 }
 
 void *ink_cuda_linears_scratch(const ink_cuda_linears *linears) {
@@ -104,6 +140,7 @@ static linear_key key_of(const ink_cuda_linear_problem *p) {
     key.m = p->x.rows;
     key.n = p->out.columns;
     key.k = p->x.columns;
+    key.beside = p->beside;
     key.x_stride = p->x.stride;
     key.out_stride = p->out.stride;
     key.x = p->x.dtype;
@@ -141,10 +178,18 @@ static ink_status describe_fp8(ink_cuda_linear *l, ink_error *error) {
     return set_fast_sums(l, true, error);
 }
 
+/* The product is to run on so many multiprocessors. */
+static ink_status leave_alone(ink_cuda_linear *l, int multiprocessors, ink_error *error) {
+    const int32_t target = multiprocessors;
+    return check(cublasLtMatmulDescSetAttribute(l->operation, CUBLASLT_MATMUL_DESC_SM_COUNT_TARGET, &target,
+                                                sizeof target),
+                 "a product on a part of the device", error);
+}
+
 /* The library counts columns first: to it our row-major x [M, K] is a K x M matrix whose columns lie x.stride
  * apart, W [N, K] is K x N and is transposed, and out [M, N] is N x M = W^T x. The bias runs along out's rows
  * in its sense. */
-static ink_status describe(ink_cuda_linear *l, ink_error *error) {
+static ink_status describe(ink_cuda_linear *l, int multiprocessors, ink_error *error) {
     const linear_key *key = &l->key;
     const cublasOperation_t transposed = CUBLAS_OP_T;
     INK_TRY(
@@ -153,6 +198,7 @@ static ink_status describe(ink_cuda_linear *l, ink_error *error) {
                                                  sizeof transposed),
                   "a product", error));
     if (key->x == INK_F8_E4M3) INK_TRY(describe_fp8(l, error));
+    if (key->beside > 0) INK_TRY(leave_alone(l, multiprocessors - key->beside, error));
     const uint64_t m = (uint64_t)key->m, n = (uint64_t)key->n, k = (uint64_t)key->k;
     INK_TRY(check(cublasLtMatrixLayoutCreate(&l->weight, type_of(key->x), k, n, key->k), "a product", error));
     INK_TRY(
@@ -288,9 +334,11 @@ static cublasStatus_t multiply(const ink_cuda_linears *linears, const ink_cuda_l
                                const cublasLtMatmulAlgo_t *algorithm, const ink_cuda_linear_problem *p,
                                cudaStream_t stream) {
     const float one = 1, zero = 0;
+    const bool counts = l->counts && p->place > 0 && p->place < most_counters;
     return cublasLtMatmul(linears->handle, l->operation, &one, p->weight, l->weight, p->x.data, l->x, &zero,
-                          p->out.data, l->out, p->out.data, l->out, algorithm, linears->workspace,
-                          workspace_bytes, stream);
+                          p->out.data, l->out, p->out.data, l->out, algorithm,
+                          counts ? linears->counters + counter_bytes * p->place : linears->workspace,
+                          counts ? counter_bytes : workspace_bytes, stream);
 }
 
 bool ink_cuda_linear_is_plain(const ink_cuda_linear *l) {
@@ -303,6 +351,7 @@ ink_status ink_cuda_linear_run(ink_cuda_linears *linears, const ink_cuda_linear 
         return ink_cuda_check(ink_cuda_fp8_linear(stream, &p->x, p->weight, p->bias, p->activation, &p->out),
                               "a product", error);
     }
+    if (l->thin >= 0) return ink_thin_linear_run(p, l->thin, stream, error);
     INK_TRY(set_pointers(l, p, error));
     INK_TRY(check(multiply(linears, l, &l->algorithm, p, stream), "a product", error));
     const bool bias = p->bias && !l->bias_inside,
@@ -315,51 +364,9 @@ ink_status ink_cuda_linear_run(ink_cuda_linears *linears, const ink_cuda_linear 
 
 /* ---- choosing ---- */
 
-typedef struct stopwatch {
-    cudaStream_t stream;
-    cudaEvent_t begin, end;
-    bool flush; /* what a run touches would be in the caches at the next */
-} stopwatch;
-
 static double bytes_touched(const linear_key *key) {
     const double m = (double)key->m, n = (double)key->n, k = (double)key->k;
     return (m * k + n * k) * (double)ink_dtype_bytes(key->x) + m * n * (double)ink_dtype_bytes(key->out);
-}
-
-/* Milliseconds of a run, the mean of some; a candidate that fails takes forever. Weights come from memory as
- * they will later: other products come in between. */
-static float time_runs(const ink_cuda_linears *linears, const ink_cuda_linear *l,
-                       const cublasLtMatmulAlgo_t *algorithm, const ink_cuda_linear_problem *p,
-                       const stopwatch *watch, int runs) {
-    static const float forever = 1e30f;
-    float milliseconds = forever;
-    if (watch->flush && cudaMemsetAsync(linears->workspace, 0, workspace_bytes, watch->stream) != cudaSuccess)
-        return forever;
-    if (cudaEventRecord(watch->begin, watch->stream) != cudaSuccess) return forever;
-    for (int i = 0; i < runs; i++) {
-        if (multiply(linears, l, algorithm, p, watch->stream) != CUBLAS_STATUS_SUCCESS) return forever;
-    }
-    if (cudaEventRecord(watch->end, watch->stream) != cudaSuccess ||
-        cudaEventSynchronize(watch->end) != cudaSuccess ||
-        cudaEventElapsedTime(&milliseconds, watch->begin, watch->end) != cudaSuccess) {
-        return forever;
-    }
-    return milliseconds / (float)runs;
-}
-
-/* After a first run that loads the kernel. */
-static float time_candidate(const ink_cuda_linears *linears, const ink_cuda_linear *l,
-                            const cublasLtMatmulAlgo_t *algorithm, const ink_cuda_linear_problem *p,
-                            const stopwatch *watch, float best) {
-    (void)time_runs(linears, l, algorithm, p, watch, 1);
-    const float once = time_runs(linears, l, algorithm, p, watch, 1);
-    if (once >= hopeless * best) return once;
-    if (!watch->flush) return time_runs(linears, l, algorithm, p, watch, timed_runs);
-    float sum = 0;
-    for (int i = 0; i < timed_runs; i++) {
-        sum += time_runs(linears, l, algorithm, p, watch, 1);
-    }
-    return sum / timed_runs;
 }
 
 /* Products of e4m3 numbers may be offered and then refused. */
@@ -375,25 +382,45 @@ static void drop_refused(const ink_cuda_linears *linears, ink_cuda_linear *l,
     l->plain = good == 0;
 }
 
+typedef struct contest {
+    const ink_cuda_linears *linears;
+    const ink_cuda_linear *linear;
+    const ink_cuda_linear_problem *problem;
+    const cublasLtMatmulHeuristicResult_t *results; /* [n] */
+    int n, thin;
+} contest;
+
+/* The library's candidates, and after them our own. */
+static bool run_candidate(void *user, int i, cudaStream_t stream) {
+    const contest *c = user;
+    if (i == c->n) return ink_thin_linear_run(c->problem, c->thin, stream, NULL) == INK_OK;
+    return multiply(c->linears, c->linear, &c->results[i].algo, c->problem, stream) == CUBLAS_STATUS_SUCCESS;
+}
+
 static ink_status choose(const ink_cuda_linears *linears, ink_cuda_linear *l,
                          const ink_cuda_linear_problem *p, const cublasLtMatmulHeuristicResult_t *results,
                          int n, cudaStream_t stream, ink_error *error) {
     if (n == 0) return INK_OK;
-    l->algorithm = results[0].algo;
-    if (n < 2 || (double)l->key.m * (double)l->key.n * (double)l->key.k < worth_timing) return INK_OK;
-    stopwatch watch = {.stream = stream, .flush = bytes_touched(&l->key) < beyond_caches};
-    ink_status status = ink_cuda_check(cudaEventCreate(&watch.begin), "an event", error);
-    if (status == INK_OK) status = ink_cuda_check(cudaEventCreate(&watch.end), "an event", error);
-    float best = 1e29f;
-    for (int i = 0; i < n && status == INK_OK; i++) {
-        const float time = time_candidate(linears, l, &results[i].algo, p, &watch, best);
-        if (time >= best) continue;
-        best = time;
-        l->algorithm = results[i].algo;
+    contest c = {linears, l, p,
+                 results, n, ink_thin_width_of(p, linears->major, linears->minor, linears->multiprocessors)};
+    if (c.thin >= 0 && ink_thin_linear_prepare(p, c.thin, NULL) != INK_OK) c.thin = -1;
+    int best = 0;
+    if ((double)l->key.m * (double)l->key.n * (double)l->key.k >= worth_timing) {
+        const ink_cuda_trial trial = {.run = run_candidate,
+                                      .user = &c,
+                                      .candidates = c.thin >= 0 ? n + 1 : n,
+                                      .flush =
+                                          bytes_touched(&l->key) < beyond_caches ? linears->workspace : NULL,
+                                      .flush_bytes = workspace_bytes};
+        INK_TRY(ink_cuda_trial_run(&trial, stream, &best, error));
     }
-    if (watch.begin) (void)cudaEventDestroy(watch.begin);
-    if (watch.end) (void)cudaEventDestroy(watch.end);
-    return status;
+    if (best == n) {
+        l->thin = c.thin;
+        return INK_OK;
+    }
+    l->algorithm = results[best].algo;
+    l->counts = results[best].workspaceSize > 0 && results[best].workspaceSize <= counter_bytes;
+    return INK_OK;
 }
 
 ink_status ink_cuda_linear_find(ink_cuda_linears *linears, const ink_cuda_linear_problem *p,
@@ -407,9 +434,10 @@ ink_status ink_cuda_linear_find(ink_cuda_linears *linears, const ink_cuda_linear
     ink_cuda_linear *l = calloc(1, sizeof *l);
     if (!l) return ink_fail_memory(error, "a product", sizeof *l);
     l->key = key;
+    l->thin = -1;
     cublasLtMatmulHeuristicResult_t results[most_candidates];
     int n = 0;
-    ink_status status = describe(l, error);
+    ink_status status = describe(l, linears->multiprocessors, error);
     if (status == INK_OK) status = find_candidates(linears, l, p, results, &n, error);
     if (status == INK_OK) status = set_pointers(l, p, error);
     if (status == INK_OK && key.x == INK_F8_E4M3) drop_refused(linears, l, p, results, &n, stream);

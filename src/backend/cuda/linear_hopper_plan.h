@@ -12,7 +12,7 @@ extern "C" {
 
 enum { ink_hopper_most_groups = 2, ink_hopper_head_columns = 128 };
 
-/* The norm and rotation of q and k, as ink_cuda_head_norm_rotary has it, of a product that makes q, k and v
+/* The norm and rotation of q and k, as ink_cuda_head_norm_rotaries has it, of a product that makes q, k and v
  * side by side; heads of 128 columns, pairs of neighbours. */
 typedef struct ink_hopper_rotation {
     const float *table;   /* [rows, 64, 2]; NULL: there is none */

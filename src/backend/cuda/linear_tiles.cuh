@@ -158,7 +158,7 @@ static __device__ __forceinline__ void add_sums(shared_memory &s, int group, int
                 }
             }
             __syncwarp();
-            /* By one thread at both: racecheck does not see that of a thread which arrives elsewhere only. */
+            /* By one thread at both. */
             for (uint32_t block = 0; block < cluster_blocks && threadIdx.x % warp_size == 0; block++) {
                 hopper::barrier_arrive_at(&s.empty[at.stage], block);
             }

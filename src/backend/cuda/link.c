@@ -3,6 +3,8 @@
  * attention and convolutions.
  */
 #include "backend/cuda/joint.h"
+#include "backend/cuda/lanes.h"
+#include "backend/cuda/linear_thin_plan.h"
 #include "backend/cuda/program.h"
 #include "backend/cuda/settle.h"
 #include "backend/cuda/united.h"
@@ -12,6 +14,7 @@
 
 static ink_status choose_linear(ink_cuda_program *p, int32_t i, ink_error *error) {
     const ink_cuda_linear_problem problem = ink_cuda_linear_problem_of(p, &p->lowered.launches[i]);
+    if (p->beside && p->lowered.launches[i].beside) INK_TRY(ink_beside_linear_prepare(&problem, error));
     return ink_cuda_linear_find(p->context->linears, &problem, p->context->stream, &p->choices[i].linear,
                                 error);
 }
@@ -111,8 +114,13 @@ static size_t choices_bytes(const ink_cuda_program *p) {
 }
 
 static ink_status choose(ink_cuda_program *p, ink_error *error) {
+    const ink_cuda_context *c = p->context;
+    p->beside = p->stream || c->beside < 0 ? 0
+                : c->beside > 0            ? c->beside
+                                : ink_cuda_beside_processors(&p->lowered, c->major, c->minor, c->processors);
     INK_TRY(choose_all(p, error));
-    if (p->stream) return INK_OK; /* launches take turns with what comes for them */
+    /* Launches take turns with what comes for them, or run in two lanes. */
+    if (p->stream || p->beside) return INK_OK;
     for (int32_t i = 0; i < p->lowered.n_launches; i++) {
         INK_TRY(ink_cuda_choose_united(p, i, error));
     }

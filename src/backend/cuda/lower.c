@@ -371,12 +371,42 @@ static void note_use(ink_cuda_lowering *l, const ink_cuda_operand *operand, int3
     storage->last = last;
 }
 
+/* By some of the launches [first, last]. */
+static void widen_use(ink_cuda_lowering *l, const ink_cuda_operand *operand, int32_t first, int32_t last) {
+    if (operand->where != INK_CUDA_IN_ARENA) return;
+    ink_plan_storage *storage = &l->out->storages[operand->index];
+    if (first < storage->first) storage->first = first;
+    if (last > storage->last) storage->last = last;
+}
+
+/* What runs beside others begins after the attention before it and is waited for by the one after it: its
+ * memory is its own from the one to the other. */
+static void note_beside(ink_cuda_lowering *l) {
+    const ink_cuda_lowered *out = l->out;
+    int32_t first = 0, last = 0;
+    for (int32_t i = 0; i < out->n_launches; i++) {
+        const ink_cuda_launch *launch = &out->launches[i];
+        if (i >= last) {
+            first = last;
+            for (last = i + 1; last < out->n_launches && out->launches[last].op != INK_OP_ATTENTION; last++) {
+            }
+        }
+        for (int k = 0; k < ink_cuda_max_in && launch->beside; k++) {
+            widen_use(l, &launch->in[k], first, last);
+        }
+        for (int k = 0; k < ink_cuda_max_out && launch->beside; k++) {
+            widen_use(l, &launch->out[k], first, last);
+        }
+    }
+}
+
 static ink_status place(ink_cuda_lowering *l, ink_error *error) {
     ink_cuda_lowered *out = l->out;
     if (!l->rules->separate) ink_cuda_unite(out);
     int32_t first = 0, last = -1; /* what is computed in one go needs all of its memory at the same time */
     for (int32_t i = 0; i < out->n_launches; i++) {
         if (i > last) first = i, last = i + out->launches[i].more;
+        if (i == last && out->launches[i].paired) last = i + 1;
         for (int k = 0; k < ink_cuda_max_in; k++) {
             note_use(l, &out->launches[i].in[k], first, last);
         }
@@ -384,6 +414,7 @@ static ink_status place(ink_cuda_lowering *l, ink_error *error) {
             note_use(l, &out->launches[i].out[k], first, last);
         }
     }
+    note_beside(l);
     return ink_plan_place(out->storages, out->n_storages, &out->arena_bytes, error);
 }
 

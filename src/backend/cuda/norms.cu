@@ -327,19 +327,80 @@ static bool are_packs(const layer_norm_problem &p, bool vector, const ink_cuda_m
            out->dtype != INK_F32;
 }
 
+/* Of one matrix or two, which are alike. */
 template <typename X, typename O>
-static cudaError_t launch_packs(cudaStream_t stream, const layer_norm_problem &p, const ink_cuda_matrix *x,
-                                const ink_cuda_matrix *add, const ink_cuda_matrix *out) {
-    const unsigned rows = (unsigned)x->rows, threads = (unsigned)(p.columns / pack_size);
-    X *from = static_cast<X *>(x->data);
-    O *to = static_cast<O *>(out->data);
-    if (add)
-        layer_norm_packs<true><<<rows, threads, 0, stream>>>(
-            p, from, x->stride, static_cast<const ink_bf16 *>(add->data), add->stride, to, out->stride);
+static cudaError_t launch_packs(cudaStream_t stream, int count, const layer_norm_problem *p,
+                                const ink_cuda_layer_norm *norms) {
+    layer_packs_problem<X, O> both = {};
+    int64_t rows = 0;
+    for (int i = 0; i < count; i++) {
+        const ink_cuda_layer_norm &n = norms[i];
+        (i ? both.second : both.first) = {p[i],
+                                          static_cast<X *>(n.x.data),
+                                          n.adds ? static_cast<const ink_bf16 *>(n.add.data) : NULL,
+                                          static_cast<O *>(n.out.data),
+                                          n.x.stride,
+                                          n.add.stride,
+                                          n.out.stride};
+        rows += n.x.rows;
+    }
+    both.first_rows = (int)norms[0].x.rows;
+    const unsigned threads = (unsigned)(p[0].columns / pack_size);
+    if (norms[0].adds)
+        layer_norm_packs<true><<<(unsigned)rows, threads, 0, stream>>>(both);
     else
-        layer_norm_packs<false><<<rows, threads, 0, stream>>>(
-            p, from, x->stride, static_cast<const ink_bf16 *>(NULL), 0, to, out->stride);
+        layer_norm_packs<false><<<(unsigned)rows, threads, 0, stream>>>(both);
     return cudaGetLastError();
+}
+
+static cudaError_t launch_packs_as(cudaStream_t stream, int count, const layer_norm_problem *p,
+                                   const ink_cuda_layer_norm *norms) {
+    return with_type(norms[0].x.dtype, [&](auto x_tag) {
+        typedef typename decltype(x_tag)::type X;
+        return norms[0].out.dtype == INK_F8_E4M3 ? launch_packs<X, ink_fp8>(stream, count, p, norms)
+                                                 : launch_packs<X, ink_bf16>(stream, count, p, norms);
+    });
+}
+
+/* What the kernels are told; false: it is not valid. */
+static bool describe_norm(const ink_cuda_layer_norm &n, layer_norm_problem *p, bool *vector, bool *packs) {
+    if (!same_size(&n.x, &n.out) || (n.adds && !same_size(&n.x, &n.add))) return false;
+    *p = {n.x.columns,
+          1.0f / (float)n.x.columns,
+          n.mod,
+          n.adds ? n.gate : n.mod,
+          n.shift_column,
+          n.scale_column,
+          n.gate_column,
+          n.eps,
+          ink_cuda_fp8_scales_out(n.out.data, n.out.rows, n.out.columns)};
+    const bool fp8 = n.out.dtype == INK_F8_E4M3;
+    if (fp8 && n.out.stride != n.out.columns) return false;
+    *vector = n.x.columns % pack_size == 0 && aligned_rows(&n.x) &&
+              (fp8 ? aligned_fp8(&n.out) : aligned_rows(&n.out)) &&
+              aligned_modulation(&n.mod, n.shift_column) && aligned_modulation(&n.mod, n.scale_column) &&
+              (!n.adds || (aligned_rows(&n.add) && aligned_modulation(&n.gate, n.gate_column)));
+    *packs = are_packs(*p, *vector, n.adds ? &n.add : NULL, &n.out) && n.x.rows < INT32_MAX / 2;
+    return true;
+}
+
+static cudaError_t launch_one(cudaStream_t stream, const ink_cuda_layer_norm &n, const layer_norm_problem &p,
+                              bool vector, bool packs) {
+    if (n.x.rows * n.x.columns == 0) return cudaSuccess;
+    if (packs) return launch_packs_as(stream, 1, &p, &n);
+    const ink_cuda_matrix *add = n.adds ? &n.add : NULL;
+    return with_type(n.x.dtype, [&](auto x_tag) {
+        return with_type(add ? add->dtype : n.x.dtype, [&](auto add_tag) {
+            typedef typename decltype(x_tag)::type X;
+            typedef typename decltype(add_tag)::type A;
+            if (n.out.dtype == INK_F8_E4M3)
+                return launch_layer_norm<X, A, ink_fp8>(stream, p, vector, &n.x, add, &n.out);
+            return with_type(n.out.dtype, [&](auto out_tag) {
+                typedef typename decltype(out_tag)::type O;
+                return launch_layer_norm<X, A, O>(stream, p, vector, &n.x, add, &n.out);
+            });
+        });
+    });
 }
 
 } // namespace
@@ -357,44 +418,21 @@ cudaError_t ink_cuda_channel_norm(cudaStream_t stream, const ink_cuda_matrix *x,
     return launch_rms(stream, {x->rows, x->columns, weight, weight_dtype, eps, true, activation, 0}, x, out);
 }
 
-cudaError_t ink_cuda_layer_norm_modulate(cudaStream_t stream, const ink_cuda_matrix *x,
-                                         const ink_cuda_modulation *mod, int64_t shift_column,
-                                         int64_t scale_column, float eps, const ink_cuda_matrix *add,
-                                         const ink_cuda_modulation *gate, int64_t gate_column,
-                                         const ink_cuda_matrix *out) {
-    if (!same_size(x, out) || (add && (!gate || !same_size(x, add)))) return cudaErrorInvalidValue;
-    if (x->rows * x->columns == 0) return cudaSuccess;
-    const layer_norm_problem p = {x->columns,
-                                  1.0f / (float)x->columns,
-                                  *mod,
-                                  add ? *gate : *mod,
-                                  shift_column,
-                                  scale_column,
-                                  gate_column,
-                                  eps,
-                                  ink_cuda_fp8_scales_out(out->data, out->rows, out->columns)};
-    const bool fp8 = out->dtype == INK_F8_E4M3;
-    if (fp8 && out->stride != out->columns) return cudaErrorInvalidValue;
-    const bool vector = x->columns % pack_size == 0 && aligned_rows(x) &&
-                        (fp8 ? aligned_fp8(out) : aligned_rows(out)) &&
-                        aligned_modulation(mod, shift_column) && aligned_modulation(mod, scale_column) &&
-                        (!add || (aligned_rows(add) && aligned_modulation(gate, gate_column)));
-    if (are_packs(p, vector, add, out)) {
-        return with_type(x->dtype, [&](auto x_tag) {
-            typedef typename decltype(x_tag)::type X;
-            return fp8 ? launch_packs<X, ink_fp8>(stream, p, x, add, out)
-                       : launch_packs<X, ink_bf16>(stream, p, x, add, out);
-        });
+cudaError_t ink_cuda_layer_norms(cudaStream_t stream, int count, const ink_cuda_layer_norm *norms) {
+    enum { most = 2 };
+    layer_norm_problem p[most];
+    bool vector[most], packs[most];
+    if (count < 1 || count > most) return cudaErrorInvalidValue;
+    for (int i = 0; i < count; i++) {
+        if (!describe_norm(norms[i], &p[i], &vector[i], &packs[i])) return cudaErrorInvalidValue;
     }
-    return with_type(x->dtype, [&](auto x_tag) {
-        return with_type(add ? add->dtype : x->dtype, [&](auto add_tag) {
-            typedef typename decltype(x_tag)::type X;
-            typedef typename decltype(add_tag)::type A;
-            if (fp8) return launch_layer_norm<X, A, ink_fp8>(stream, p, vector, x, add, out);
-            return with_type(out->dtype, [&](auto out_tag) {
-                typedef typename decltype(out_tag)::type O;
-                return launch_layer_norm<X, A, O>(stream, p, vector, x, add, out);
-            });
-        });
-    });
+    if (count == most && packs[0] && packs[1] && norms[0].x.rows > 0 && norms[1].x.rows > 0 &&
+        norms[0].x.columns == norms[1].x.columns && norms[0].adds == norms[1].adds &&
+        norms[0].x.dtype == norms[1].x.dtype && norms[0].out.dtype == norms[1].out.dtype)
+        return launch_packs_as(stream, count, p, norms);
+    for (int i = 0; i < count; i++) {
+        const cudaError_t code = launch_one(stream, norms[i], p[i], vector[i], packs[i]);
+        if (code != cudaSuccess) return code;
+    }
+    return cudaSuccess;
 }

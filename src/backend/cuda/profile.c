@@ -49,7 +49,7 @@ static void tell(const ink_cuda_program *p, int32_t i, double begin, double seco
     for (int32_t j = i; j < i + ink_cuda_count_at(p, i); j++) {
         const ink_cuda_launch *part = &p->lowered.launches[j];
         /* What rotates q and k in one go with their product moves no memory for it. */
-        if (j == i || part->op == INK_OP_LINEAR) launch.bytes += launch_bytes(part);
+        if (part->op == l->op) launch.bytes += launch_bytes(part);
         for (int k = 0; k < part->n_nodes && part->op < INK_OP_COUNT; k++) {
             const ink_op op = part->nodes[k]->op;
             launch.flops += ink_node_flops(p->graph, part->nodes[k]);

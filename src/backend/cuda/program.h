@@ -35,6 +35,7 @@ typedef struct ink_cuda_program {
     int64_t used_at;                /* when it ran last, as the context counts */
     struct ink_cuda_stream *stream; /* for weights that come and go; NULL: all stay */
     size_t noted;                   /* bytes that choices take of the device */
+    int beside; /* multiprocessors for launches that run beside others; 0: all run in turn */
     char *arena;
     int64_t *step; /* on the device */
     bool linked;   /* weights are there, and choices are made for what is bound */
@@ -54,10 +55,11 @@ void *ink_cuda_address(const ink_cuda_program *program, const ink_cuda_operand *
 ink_cuda_matrix ink_cuda_matrix_of(const ink_cuda_program *program, const ink_cuda_operand *operand);
 ink_cuda_linear_problem ink_cuda_linear_problem_of(const ink_cuda_program *program,
                                                    const ink_cuda_launch *launch);
-/* How many launches, from i on, are started together: they were chosen to be computed in one go, or it is
- * one. */
+/* How many launches, from i on, are started together: they were chosen to be computed in one go, are a pair,
+ * or it is one. */
 int32_t ink_cuda_count_at(const ink_cuda_program *program, int32_t i);
-/* Starts launch i alone. */
+/* Starts launch i, and the one after it if they are a pair. On another stream than the context's: beside what
+ * runs there, with the few multiprocessors that are left. */
 ink_status ink_cuda_execute(const ink_cuda_program *program, int32_t i, cudaStream_t stream,
                             ink_error *error);
 

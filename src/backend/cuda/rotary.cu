@@ -193,66 +193,107 @@ static cudaError_t launch_rotary(cudaStream_t stream, const rotary_problem &p, i
     return cudaGetLastError();
 }
 
-/* Two matrices for the kernel that knows their shape and types? `vector` is known to hold. */
-static bool launch_packs(cudaStream_t stream, const rotary_problem &p, const ink_cuda_matrix *x,
-                         const ink_cuda_matrix *out) {
+/* For the kernel that knows the shape and types of q and k? `vector` is known to hold. */
+static bool are_packs(const rotary_problem &p, const ink_cuda_rotation &r) {
     const int heads = p.matrix[0].heads + p.matrix[1].heads, threads = heads * rotary_team / packs_at_once;
-    if (p.half || !p.table || p.head_dim != rotary_team * pack_size || !p.matrix[0].weight ||
-        !p.matrix[1].weight || p.weight_dtype != INK_BF16 || x[0].dtype != INK_BF16 ||
-        out[0].dtype != INK_BF16 || x[0].stride != x[1].stride || out[0].stride != out[1].stride ||
-        heads % packs_at_once != 0 || threads % warp_size != 0 || threads > most_pack_threads)
-        return false;
-    rotary_packs_problem packs = {{}, {}, {}, x[0].stride, out[0].stride, p.matrix[0].heads, p.table, p.eps};
-    for (int i = 0; i < 2; i++) {
-        packs.x[i] = static_cast<const ink_bf16 *>(x[i].data);
-        packs.out[i] = static_cast<ink_bf16 *>(out[i].data);
-        packs.weight[i] = static_cast<const ink_bf16 *>(p.matrix[i].weight);
+    return r.count == 2 && !p.half && p.table && p.head_dim == rotary_team * pack_size &&
+           p.matrix[0].weight && p.matrix[1].weight && p.weight_dtype == INK_BF16 &&
+           r.x[0].dtype == INK_BF16 && r.out[0].dtype == INK_BF16 && r.x[0].stride == r.x[1].stride &&
+           r.out[0].stride == r.out[1].stride && heads % packs_at_once == 0 && threads % warp_size == 0 &&
+           threads <= most_pack_threads && r.x[0].rows < INT32_MAX / 2;
+}
+
+/* One or two, with as many heads. */
+static cudaError_t launch_packs(cudaStream_t stream, int count, const rotary_problem *p,
+                                const ink_cuda_rotation *rotations) {
+    rotary_packs_problems both = {};
+    int64_t rows = 0;
+    for (int i = 0; i < count; i++) {
+        const ink_cuda_rotation &r = rotations[i];
+        rotary_packs_problem &packs = i ? both.second : both.first;
+        for (int k = 0; k < 2; k++) {
+            packs.x[k] = static_cast<const ink_bf16 *>(r.x[k].data);
+            packs.out[k] = static_cast<ink_bf16 *>(r.out[k].data);
+            packs.weight[k] = static_cast<const ink_bf16 *>(r.weight[k]);
+        }
+        packs.x_stride = r.x[0].stride;
+        packs.out_stride = r.out[0].stride;
+        packs.heads = p[i].matrix[0].heads;
+        packs.table = p[i].table;
+        packs.eps = p[i].eps;
+        rows += r.x[0].rows;
     }
-    rotate_packs<<<(unsigned)x[0].rows, (unsigned)threads, 0, stream>>>(packs);
+    both.first_rows = (int)rotations[0].x[0].rows;
+    const int heads = p[0].matrix[0].heads + p[0].matrix[1].heads;
+    rotate_packs<<<(unsigned)rows, (unsigned)(heads * rotary_team / packs_at_once), 0, stream>>>(both);
+    return cudaGetLastError();
+}
+
+static bool is_valid(const ink_cuda_rotation &r) {
+    if (r.count < 1 || r.count > 2 || r.head_dim < 2 || r.head_dim % 2 != 0 || r.head_dim > INT32_MAX)
+        return false;
+    for (int i = 0; i < r.count; i++) {
+        if (!same_size(&r.x[i], &r.out[i]) || r.x[i].columns % r.head_dim != 0 ||
+            r.x[i].rows != r.x[0].rows || r.x[i].dtype != r.x[0].dtype || r.out[i].dtype != r.out[0].dtype ||
+            (r.weight[i] && !is_weight(r.weight_dtype)))
+            return false;
+    }
     return true;
 }
 
-static bool valid(int count, const ink_cuda_matrix *x, const void *const *weight, ink_dtype weight_dtype,
-                  int64_t head_dim, const ink_cuda_matrix *out) {
-    if (count < 1 || count > 2 || head_dim < 2 || head_dim % 2 != 0 || head_dim > INT32_MAX) return false;
-    for (int i = 0; i < count; i++) {
-        if (!same_size(&x[i], &out[i]) || x[i].columns % head_dim != 0 || x[i].rows != x[0].rows ||
-            x[i].dtype != x[0].dtype || out[i].dtype != out[0].dtype ||
-            (weight && weight[i] && !is_weight(weight_dtype))) {
-            return false;
-        }
+static rotary_problem describe_rotation(const ink_cuda_rotation &r, bool *vector) {
+    rotary_problem p = {{},
+                        r.table,
+                        r.weight_dtype,
+                        (int)r.head_dim,
+                        r.eps,
+                        1.0f / (float)r.head_dim,
+                        r.style == INK_ROTARY_HALF};
+    *vector = aligned(r.table, bytes_of(INK_F32));
+    for (int i = 0; i < r.count; i++) {
+        p.matrix[i] = {r.x[i].data,   r.out[i].data,   r.weight[i],
+                       r.x[i].stride, r.out[i].stride, (int)(r.x[i].columns / r.head_dim)};
+        *vector = *vector && aligned_rows(&r.x[i]) && aligned_rows(&r.out[i]) &&
+                  aligned(r.weight[i], bytes_of(r.weight_dtype));
     }
-    return true;
+    return p;
+}
+
+static cudaError_t launch_one(cudaStream_t stream, const rotary_problem &p, bool vector,
+                              const ink_cuda_rotation &r) {
+    if (r.x[0].rows == 0) return cudaSuccess;
+    if (vector && are_packs(p, r)) return launch_packs(stream, 1, &p, &r);
+    const int64_t team = r.head_dim / pack_size;
+    const bool teams =
+        r.head_dim % pack_size == 0 && team >= 2 && team <= warp_size && (team & (team - 1)) == 0;
+    return with_type(r.x[0].dtype, [&](auto x_tag) {
+        return with_type(r.out[0].dtype, [&](auto out_tag) {
+            typedef typename decltype(x_tag)::type X;
+            typedef typename decltype(out_tag)::type O;
+            return vector ? launch_rotary<true, X, O>(stream, p, r.x[0].rows, r.count, teams)
+                          : launch_rotary<false, X, O>(stream, p, r.x[0].rows, r.count, teams);
+        });
+    });
 }
 
 } // namespace
 
-cudaError_t ink_cuda_head_norm_rotary(cudaStream_t stream, int count, const ink_cuda_matrix *x,
-                                      const void *const *weight, ink_dtype weight_dtype, int64_t head_dim,
-                                      float eps, const float *table, ink_rotary_style style,
-                                      const ink_cuda_matrix *out) {
-    if (!valid(count, x, weight, weight_dtype, head_dim, out)) return cudaErrorInvalidValue;
-    if (x[0].rows == 0) return cudaSuccess;
-    const int64_t team = head_dim / pack_size;
-    const bool teams =
-        head_dim % pack_size == 0 && team >= 2 && team <= warp_size && (team & (team - 1)) == 0;
-    bool vector = aligned(table, bytes_of(INK_F32));
-    rotary_problem p = {
-        {}, table, weight_dtype, (int)head_dim, eps, 1.0f / (float)head_dim, style == INK_ROTARY_HALF};
+cudaError_t ink_cuda_head_norm_rotaries(cudaStream_t stream, int count, const ink_cuda_rotation *rotations) {
+    enum { most = 2 };
+    rotary_problem p[most];
+    bool vector[most];
+    if (count < 1 || count > most) return cudaErrorInvalidValue;
     for (int i = 0; i < count; i++) {
-        const void *gain = weight ? weight[i] : NULL;
-        p.matrix[i] = {x[i].data,   out[i].data,   gain,
-                       x[i].stride, out[i].stride, (int)(x[i].columns / head_dim)};
-        vector =
-            vector && aligned_rows(&x[i]) && aligned_rows(&out[i]) && aligned(gain, bytes_of(weight_dtype));
+        if (!is_valid(rotations[i])) return cudaErrorInvalidValue;
+        p[i] = describe_rotation(rotations[i], &vector[i]);
     }
-    if (vector && count == 2 && launch_packs(stream, p, x, out)) return cudaGetLastError();
-    return with_type(x[0].dtype, [&](auto x_tag) {
-        return with_type(out[0].dtype, [&](auto out_tag) {
-            typedef typename decltype(x_tag)::type X;
-            typedef typename decltype(out_tag)::type O;
-            return vector ? launch_rotary<true, X, O>(stream, p, x[0].rows, count, teams)
-                          : launch_rotary<false, X, O>(stream, p, x[0].rows, count, teams);
-        });
-    });
+    if (count == most && vector[0] && vector[1] && are_packs(p[0], rotations[0]) &&
+        are_packs(p[1], rotations[1]) && rotations[0].x[0].rows > 0 &&
+        p[0].matrix[0].heads == p[1].matrix[0].heads && p[0].matrix[1].heads == p[1].matrix[1].heads)
+        return launch_packs(stream, count, p, rotations);
+    for (int i = 0; i < count; i++) {
+        const cudaError_t code = launch_one(stream, p[i], vector[i], rotations[i]);
+        if (code != cudaSuccess) return code;
+    }
+    return cudaSuccess;
 }

@@ -20,6 +20,12 @@ struct rotary_packs_problem {
     float eps;
 };
 
+/* One or two: q and k of the image's stream and of the text's, say. */
+struct rotary_packs_problems {
+    rotary_packs_problem first, second;
+    int first_rows; /* further rows are of the second */
+};
+
 /* Norm, gain and rotation of a pack; all threads of a warp call. */
 static __device__ __forceinline__ void rotate_raw_pack(float (&v)[pack_size], const uint4 &raw,
                                                        const uint4 &raw_gain,
@@ -40,9 +46,7 @@ static __device__ __forceinline__ void rotate_raw_pack(float (&v)[pack_size], co
     }
 }
 
-/* Of heads * 16 / 3 threads for the heads of both matrices: none is without a pack. */
-static __global__ void __launch_bounds__(most_pack_threads, 4) rotate_packs(rotary_packs_problem p) {
-    const int64_t row = blockIdx.x;
+static __device__ __forceinline__ void rotate_row(const rotary_packs_problem &p, int64_t row) {
     const int member = (int)threadIdx.x % rotary_team, teams = (int)blockDim.x / rotary_team;
     uint4 raw[packs_at_once];
     int64_t at[packs_at_once];
@@ -64,6 +68,17 @@ static __global__ void __launch_bounds__(most_pack_threads, 4) rotate_packs(rota
         rotate_raw_pack(v, raw[i], second[i] ? gains[1] : gains[0], angles, p.eps);
         store_vector((second[i] ? p.out[1] : p.out[0]) + row * p.out_stride + at[i], v);
     }
+}
+
+/* Of heads * 16 / 3 threads for the heads of both matrices: none is without a pack. The code is there twice,
+ * for what is told of a matrix is read more slowly where it has to be looked for. */
+static __global__ void __launch_bounds__(most_pack_threads, 4)
+    rotate_packs(const __grid_constant__ rotary_packs_problems p) {
+    const int row = (int)blockIdx.x;
+    if (row < p.first_rows)
+        rotate_row(p.first, row);
+    else
+        rotate_row(p.second, row - p.first_rows);
 }
 
 #endif

@@ -2,6 +2,7 @@
  * Running a program: launches one by one the first time, replayed afterwards. Nothing here waits for the
  * device, except the link before the first run.
  */
+#include "backend/cuda/lanes.h"
 #include "backend/cuda/program.h"
 #include "backend/cuda/stream.h"
 #include "backend/cuda/united.h"
@@ -39,7 +40,7 @@ ink_status ink_cuda_check_run(const ink_cuda_program *p, int64_t step, const ink
 /* Launch i, and those that are computed in one go with it. */
 static ink_status execute(const ink_cuda_program *p, int32_t i, const cudaEvent_t *times, ink_error *error) {
     cudaStream_t stream = p->context->stream;
-    if (ink_cuda_count_at(p, i) > 1)
+    if (p->choices[i].united)
         INK_TRY(ink_cuda_run_united(p, i, stream, error));
     else
         INK_TRY(ink_cuda_execute(p, i, stream, error));
@@ -66,20 +67,31 @@ ink_status ink_cuda_start(const ink_cuda_program *p, const cudaEvent_t *times, i
     return INK_OK;
 }
 
-/* Records all launches as a graph that can be replayed. */
-static ink_status capture(ink_cuda_program *p, ink_error *error) {
+static ink_status record(const ink_cuda_program *p, const ink_cuda_lanes *lanes, cudaGraph_t *graph,
+                         ink_error *error) {
     cudaStream_t stream = p->context->stream;
     const char *what = "the recording of a program";
     INK_TRY(ink_cuda_check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), what, error));
-    const ink_status status = ink_cuda_start(p, NULL, error);
+    const ink_status status =
+        p->beside ? ink_cuda_start_lanes(p, lanes, error) : ink_cuda_start(p, NULL, error);
+    const cudaError_t code = cudaStreamEndCapture(stream, graph);
+    return status == INK_OK ? ink_cuda_check(code, what, error) : status;
+}
+
+/* Records all launches as a graph that can be replayed. */
+static ink_status capture(ink_cuda_program *p, ink_error *error) {
+    ink_cuda_lanes lanes = {{NULL}, {NULL}};
     cudaGraph_t graph = NULL;
-    const cudaError_t code = cudaStreamEndCapture(stream, &graph);
-    ink_status ended = status;
-    if (status == INK_OK) ended = ink_cuda_check(code, what, error);
-    if (ended == INK_OK) ended = ink_cuda_check(cudaGraphInstantiate(&p->replay, graph, 0), what, error);
+    ink_status status = p->beside ? ink_cuda_lanes_open(p, &lanes, error) : INK_OK;
+    if (status == INK_OK) status = record(p, &lanes, &graph, error);
+    if (status == INK_OK) status = ink_cuda_linears_simplify(p->context->linears, graph, error);
+    if (status == INK_OK)
+        status =
+            ink_cuda_check(cudaGraphInstantiate(&p->replay, graph, 0), "the recording of a program", error);
     if (graph) (void)cudaGraphDestroy(graph);
-    if (ended != INK_OK) (void)cudaGetLastError();
-    return ended;
+    ink_cuda_lanes_close(&lanes);
+    if (status != INK_OK) (void)cudaGetLastError();
+    return status;
 }
 
 /* ---- which runs are finished ---- */

@@ -33,7 +33,23 @@ static bool are_alike(const ink_cuda_launch *a, const ink_cuda_launch *b) {
            !same_place(&a->out[0], &b->in[0]) && !same_place(&a->in[0], &b->out[0]);
 }
 
-void ink_cuda_unite(ink_cuda_lowered *l) {
+/* [product, rotation, product, rotation] from i on: both products first. The second product does not need the
+ * first rotation, which changes the first product's result where it is. */
+static void rotate_last(ink_cuda_lowered *l, int32_t i) {
+    const ink_cuda_launch rotation = l->launches[i + 1];
+    l->launches[i + 1] = l->launches[i + 2];
+    l->launches[i + 2] = rotation;
+}
+
+/* Of two that do not need each other, the one with few rows. */
+static void mark_few(ink_cuda_launch *a, ink_cuda_launch *b) {
+    enum { few = 128, times = 8 };
+    const int64_t rows[2] = {a->in[0].rows, b->in[0].rows};
+    a->beside = rows[0] <= few && rows[0] * times <= rows[1];
+    b->beside = rows[1] <= few && rows[1] * times <= rows[0];
+}
+
+static void unite_products(ink_cuda_lowered *l) {
     for (int32_t i = 0; i < l->n_launches; i += 1 + l->launches[i].more) {
         if (l->launches[i].op != INK_OP_LINEAR) continue;
         const int32_t first = length_of(l, i), other = i + first;
@@ -41,6 +57,45 @@ void ink_cuda_unite(ink_cuda_lowered *l) {
         if (other < l->n_launches && l->launches[other].op == INK_OP_LINEAR &&
             are_alike(&l->launches[i], &l->launches[other]) && length_of(l, other) == first)
             all += first;
+        if (all == 4) rotate_last(l, i);
+        if (all > first) mark_few(&l->launches[i], &l->launches[i + 1]);
         l->launches[i].more = all - 1;
     }
+}
+
+/* ---- pairs ---- */
+
+static bool can_be_paired(const ink_cuda_launch *l) {
+    return l->op == INK_OP_LAYER_NORM_MODULATE ||
+           ((l->op == INK_OP_GATED_ADD || l->op == INK_OP_HEAD_NORM_ROTARY) && l->n_nodes == 2);
+}
+
+/* Does `a` write what `b` reads or writes? */
+static bool writes_for(const ink_cuda_launch *a, const ink_cuda_launch *b) {
+    for (int o = 0; o < ink_cuda_max_out; o++) {
+        if (a->out[o].where == INK_CUDA_NOWHERE) continue;
+        for (int i = 0; i < ink_cuda_max_in; i++) {
+            if (same_place(&a->out[o], &b->in[i])) return true;
+        }
+        for (int i = 0; i < ink_cuda_max_out; i++) {
+            if (same_place(&a->out[o], &b->out[i])) return true;
+        }
+    }
+    return false;
+}
+
+static void pair(ink_cuda_lowered *l) {
+    for (int32_t i = 0; i + 1 < l->n_launches; i++) {
+        ink_cuda_launch *a = &l->launches[i], *b = a + 1;
+        if (a->op != b->op || !can_be_paired(a) || !can_be_paired(b) || writes_for(a, b) || writes_for(b, a))
+            continue;
+        a->paired = true;
+        mark_few(a, b);
+        i++;
+    }
+}
+
+void ink_cuda_unite(ink_cuda_lowered *l) {
+    unite_products(l);
+    pair(l);
 }

@@ -55,12 +55,13 @@ static bool set_rotation(const ink_cuda_program *p, const ink_cuda_launch *l, in
 static bool problem_of(const ink_cuda_program *p, int32_t i, ink_hopper_linear_problem *problem) {
     *problem = (ink_hopper_linear_problem){0};
     const int32_t end = i + 1 + p->lowered.launches[i].more;
+    int rotations = 0; /* in the order of the products, and after them */
     for (; i < end; i++) {
         const ink_cuda_launch *l = &p->lowered.launches[i];
         if (l->op == INK_OP_LINEAR) {
             if (problem->n_groups == ink_hopper_most_groups) return false;
             problem->products[problem->n_groups++] = ink_cuda_linear_problem_of(p, l);
-        } else if (!set_rotation(p, l, &problem->rotations[problem->n_groups - 1])) {
+        } else if (rotations == problem->n_groups || !set_rotation(p, l, &problem->rotations[rotations++])) {
             return false;
         }
     }
@@ -96,7 +97,7 @@ static ink_status run(const trial *t, bool in_one_go, ink_error *error) {
     cudaStream_t stream = t->p->context->stream;
     if (in_one_go) return ink_hopper_linear_run(t->linear, t->problem, stream, error);
     const int32_t end = t->begin + 1 + t->p->lowered.launches[t->begin].more;
-    for (int32_t i = t->begin; i < end; i++) {
+    for (int32_t i = t->begin; i < end; i += ink_cuda_count_at(t->p, i)) {
         INK_TRY(ink_cuda_execute(t->p, i, stream, error));
     }
     return INK_OK;

@@ -31,6 +31,8 @@ void fake_set_capability(int major, int minor);
 void fake_be_fast(void);
 /* How many runs of several launches in one go were started since the last call. */
 int fake_united_runs(void);
+/* Products that were started beside others since the last call. */
+int fake_beside_runs(void);
 
 /* ---- elements of a matrix, whatever its type ---- */
 double fake_get(const ink_cuda_matrix *m, int64_t row, int64_t column);

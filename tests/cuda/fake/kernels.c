@@ -124,20 +124,26 @@ static void modulate_kernel(const void *arguments) {
     }
 }
 
-cudaError_t ink_cuda_layer_norm_modulate(cudaStream_t stream, const ink_cuda_matrix *x,
-                                         const ink_cuda_modulation *mod, int64_t shift_column,
-                                         int64_t scale_column, float eps, const ink_cuda_matrix *add,
-                                         const ink_cuda_modulation *gate, int64_t gate_column,
-                                         const ink_cuda_matrix *out) {
-    args a = {.x = *x,
-              .mod = *mod,
-              .shift_column = shift_column,
-              .scale_column = scale_column,
-              .eps = eps,
-              .out = *out};
-    if (add) a.y = *add, a.has_y = true, a.gate = *gate, a.gate_column = gate_column;
-    const bool right = same_size(x, out) && (!add || (same_size(x, add) && x->data != out->data));
-    return right ? fake_start(stream, modulate_kernel, &a, sizeof a) : cudaErrorInvalidValue;
+/* Two that need each other would be found wrong: the second is computed first. */
+cudaError_t ink_cuda_layer_norms(cudaStream_t stream, int count, const ink_cuda_layer_norm *norms) {
+    cudaError_t code = cudaSuccess;
+    for (int i = count - 1; i >= 0 && code == cudaSuccess; i--) {
+        const ink_cuda_layer_norm *n = &norms[i];
+        const args a = {.x = n->x,
+                        .mod = n->mod,
+                        .shift_column = n->shift_column,
+                        .scale_column = n->scale_column,
+                        .eps = n->eps,
+                        .y = n->add,
+                        .has_y = n->adds,
+                        .gate = n->gate,
+                        .gate_column = n->gate_column,
+                        .out = n->out};
+        const bool right = same_size(&n->x, &n->out) &&
+                           (!n->adds || (same_size(&n->x, &n->add) && n->x.data != n->out.data));
+        code = right ? fake_start(stream, modulate_kernel, &a, sizeof a) : cudaErrorInvalidValue;
+    }
+    return code;
 }
 
 static void rotate(const args *a, const ink_cuda_matrix *x, const void *weight, const ink_cuda_matrix *out) {
@@ -169,25 +175,33 @@ static void rotate_kernel(const void *arguments) {
     if (a->count == 2) rotate(a, &a->x2, a->weight2, &a->out2);
 }
 
-cudaError_t ink_cuda_head_norm_rotary(cudaStream_t stream, int count, const ink_cuda_matrix *x,
-                                      const void *const *weight, ink_dtype weight_dtype, int64_t head_dim,
-                                      float eps, const float *table, ink_rotary_style style,
-                                      const ink_cuda_matrix *out) {
-    args a = {.count = count,
-              .x = x[0],
-              .weight = weight[0],
-              .weight_dtype = weight_dtype,
-              .head_dim = head_dim,
-              .eps = eps,
-              .table = table,
-              .style = style,
-              .out = out[0]};
-    if (count == 2) a.x2 = x[1], a.weight2 = weight[1], a.out2 = out[1];
-    for (int i = 0; i < count; i++) {
-        if (!same_size(&x[i], &out[i]) || x[i].rows != x[0].rows || x[i].dtype != x[0].dtype)
+static cudaError_t start_rotation(cudaStream_t stream, const ink_cuda_rotation *r) {
+    const args a = {.count = r->count,
+                    .x = r->x[0],
+                    .weight = r->weight[0],
+                    .x2 = r->x[1],
+                    .weight2 = r->weight[1],
+                    .out2 = r->out[1],
+                    .weight_dtype = r->weight_dtype,
+                    .head_dim = r->head_dim,
+                    .eps = r->eps,
+                    .table = r->table,
+                    .style = r->style,
+                    .out = r->out[0]};
+    for (int i = 0; i < r->count; i++) {
+        if (!same_size(&r->x[i], &r->out[i]) || r->x[i].rows != r->x[0].rows ||
+            r->x[i].dtype != r->x[0].dtype)
             return cudaErrorInvalidValue;
     }
     return fake_start(stream, rotate_kernel, &a, sizeof a);
+}
+
+cudaError_t ink_cuda_head_norm_rotaries(cudaStream_t stream, int count, const ink_cuda_rotation *rotations) {
+    cudaError_t code = cudaSuccess;
+    for (int i = count - 1; i >= 0 && code == cudaSuccess; i--) {
+        code = start_rotation(stream, &rotations[i]);
+    }
+    return code;
 }
 
 /* ---- element by element ---- */

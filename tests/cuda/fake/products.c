@@ -4,6 +4,7 @@
 #include "fake.h"
 
 #include "backend/cuda/linear_hopper_plan.h"
+#include "backend/cuda/linear_thin_plan.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -51,6 +52,11 @@ ink_status ink_cuda_linear_find(ink_cuda_linears *linears, const ink_cuda_linear
 void *ink_cuda_linears_scratch(const ink_cuda_linears *linears) {
     (void)linears;
     return NULL;
+}
+
+ink_status ink_cuda_linears_simplify(const ink_cuda_linears *linears, cudaGraph_t graph, ink_error *error) {
+    (void)linears, (void)graph, (void)error;
+    return INK_OK;
 }
 
 static double activate(ink_activation activation, double z) {
@@ -118,6 +124,27 @@ ink_status ink_cuda_linear_run(ink_cuda_linears *linears, const ink_cuda_linear 
     return ink_fail_memory(error, "a product", sizeof *p);
 }
 
+/* ---- products beside others ---- */
+
+static int beside_runs;
+
+int fake_beside_runs(void) {
+    const int runs = beside_runs;
+    beside_runs = 0;
+    return runs;
+}
+
+ink_status ink_beside_linear_prepare(const ink_cuda_linear_problem *p, ink_error *error) {
+    const ink_cuda_linear *ignored;
+    return ink_cuda_linear_find(NULL, p, NULL, &ignored, error);
+}
+
+ink_status ink_beside_linear_run(const ink_cuda_linear_problem *p, int multiprocessors, cudaStream_t stream,
+                                 ink_error *error) {
+    beside_runs += multiprocessors > 0;
+    return ink_cuda_linear_run(NULL, NULL, p, stream, error);
+}
+
 /* ---- products in one go: here one after the other ---- */
 
 struct ink_hopper_linear {
@@ -152,8 +179,16 @@ static cudaError_t rotate(const ink_cuda_matrix *qkv, const ink_hopper_rotation 
         parts[i].columns = qkv->columns / 3;
         parts[i].data = (uint16_t *)qkv->data + i * parts[i].columns;
     }
-    return ink_cuda_head_norm_rotary(stream, 2, parts, r->gains, INK_BF16, ink_hopper_head_columns, r->eps,
-                                     r->table, INK_ROTARY_ADJACENT, parts);
+    const ink_cuda_rotation rotation = {.count = 2,
+                                        .x = {parts[0], parts[1]},
+                                        .out = {parts[0], parts[1]},
+                                        .weight = {r->gains[0], r->gains[1]},
+                                        .weight_dtype = INK_BF16,
+                                        .head_dim = ink_hopper_head_columns,
+                                        .eps = r->eps,
+                                        .table = r->table,
+                                        .style = INK_ROTARY_ADJACENT};
+    return ink_cuda_head_norm_rotaries(stream, 1, &rotation);
 }
 
 ink_status ink_hopper_linear_run(const ink_hopper_linear *linear, const ink_hopper_linear_problem *p,

@@ -15,17 +15,25 @@ typedef struct record {
     struct record *next;
     fake_kernel kernel;
     void *arguments;
+    const struct record *after; /* of another stream; nullable */
+    int lane;                   /* which of the streams that are captured together */
+    bool done;
 } record;
 
 struct fake_graph {
-    record *first;
+    record *first, *last;
+    int lanes, runs;
 };
 struct fake_stream {
     struct fake_graph *captured; /* NULL: nothing is */
     record *last;                /* what was captured */
+    const record *after;         /* what the next one waits for */
+    int lane;
 };
 struct fake_event {
     bool recorded;
+    struct fake_graph *captured; /* at the end of this: */
+    const record *end;
     struct fake_stream *stream; /* in which it was recorded, after copy: */
     long copy;
     bool fast; /* since the event before */
@@ -191,6 +199,11 @@ static void wait_for_copies(cudaEvent_t event) {
 /* Stricter than CUDA with events that were never recorded, and with streams that are captured. */
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned flags) {
     (void)flags;
+    if (event->captured) {
+        if (!stream->captured) stream->captured = event->captured, stream->lane = event->captured->lanes++;
+        if (event->end) stream->after = event->end;
+        return stream->captured == event->captured ? cudaSuccess : cudaErrorInvalidValue;
+    }
     wait_for_copies(event);
     return event->recorded && !stream->captured ? cudaSuccess : cudaErrorInvalidValue;
 }
@@ -206,7 +219,10 @@ cudaError_t cudaEventDestroy(cudaEvent_t event) {
     return destroy(event);
 }
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
-    if (stream->captured) return cudaErrorInvalidValue;
+    if (stream->captured) {
+        *event = (struct fake_event){.recorded = true, .captured = stream->captured, .end = stream->last};
+        return cudaSuccess;
+    }
     *event = (struct fake_event){.recorded = true,
                                  .stream = stream,
                                  .copy = fake_copies_last(),
@@ -246,9 +262,11 @@ cudaError_t fake_start(cudaStream_t stream, fake_kernel kernel, const void *argu
         return cudaErrorMemoryAllocation;
     }
     memcpy(copy, arguments, bytes);
-    *r = (record){.kernel = kernel, .arguments = copy};
-    *(stream->last ? &stream->last->next : &stream->captured->first) = r;
-    stream->last = r;
+    *r = (record){.kernel = kernel, .arguments = copy, .after = stream->after, .lane = stream->lane};
+    struct fake_graph *graph = stream->captured;
+    *(graph->last ? &graph->last->next : &graph->first) = r;
+    graph->last = stream->last = r;
+    stream->after = NULL;
     return cudaSuccess;
 }
 
@@ -256,7 +274,9 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t stream, enum cudaStreamCaptureMo
     (void)mode;
     if (stream->captured) return cudaErrorInvalidValue;
     stream->captured = make(sizeof *stream->captured);
-    return stream->captured ? cudaSuccess : cudaErrorMemoryAllocation;
+    if (!stream->captured) return cudaErrorMemoryAllocation;
+    stream->captured->lanes = 1;
+    return cudaSuccess;
 }
 
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *graph) {
@@ -271,16 +291,41 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t *replay, cudaGraph_t graph, uns
     *replay = make(sizeof **replay);
     if (!*replay) return cudaErrorMemoryAllocation;
     (*replay)->first = graph->first;
+    (*replay)->lanes = graph->lanes;
     graph->first = NULL;
     return cudaSuccess;
+}
+
+/* The next of a lane, if what it waits for is done. */
+static record *next_of(const struct fake_graph *graph, int lane) {
+    record *r = graph->first;
+    while (r && (r->done || r->lane != lane)) {
+        r = r->next;
+    }
+    return r && (!r->after || r->after->done) ? r : NULL;
+}
+
+/* One lane is as far ahead of the others as it can be; every run another one, so that waiting that was
+ * forgotten is seen. */
+static record *next_record(const struct fake_graph *graph) {
+    for (int i = 0; i < graph->lanes; i++) {
+        record *r = next_of(graph, (graph->runs + i) % graph->lanes);
+        if (r) return r;
+    }
+    return NULL;
 }
 
 cudaError_t cudaGraphLaunch(cudaGraphExec_t replay, cudaStream_t stream) {
     if (stream->captured) return cudaErrorInvalidValue;
     fake_copies_do(stream, LONG_MAX);
-    for (const record *r = replay->first; r; r = r->next) {
+    for (record *r = replay->first; r; r = r->next) {
+        r->done = false;
+    }
+    replay->runs++;
+    for (record *r; (r = next_record(replay));) {
         atomic_fetch_add(&launches, 1);
         r->kernel(r->arguments);
+        r->done = true;
     }
     return cudaSuccess;
 }

@@ -107,7 +107,8 @@ static void test_launches(void **state) {
     assert_int_equal(all.rounded, 2 * blocks + 2 * (blocks - 1));
     assert_int_equal(bf16.fp8 + bf16.rounded, 0);
     assert_int_equal(fp8.norms, bf16.norms);
-    assert_int_equal(fp8.others, bf16.others);
+    /* Rotations of both streams share a launch where their products are alike. */
+    assert_int_equal(fp8.others, bf16.others + blocks);
     assert_true(fp8.fp8_flops + fp8.bf16_flops == bf16.bf16_flops);
     /* A block's matrices of a stream are 12 times 128 x 128, and lose a byte of each number. */
     const size_t stream = 12 * 128 * 128;

@@ -3,9 +3,9 @@
  * that of launch by launch.
  */
 #include "backend/cuda/lower.h"
+#include "cuda/small_step.h"
 #include "cuda/step_program.h"
 #include "fake.h"
-#include "models/transformer.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,40 +13,9 @@
 
 #include <cmocka.h>
 
-enum { blocks = 3, steps = 2, runs = 3 };
+enum { blocks = small_step_blocks, steps = small_step_steps, runs = 3 };
 
-/* A step of two passes, with a few rows of text and many of image. */
-typedef struct model {
-    ink_weights *weights;
-    ink_layout layout;
-    ink_graph *graph;
-} model;
-
-static void open_model(model *m, int64_t tokens, int64_t side) {
-    const ink_transformer_config config = {.patch_size = 2,
-                                           .in_channels = 16,
-                                           .out_channels = 4,
-                                           .num_layers = blocks,
-                                           .num_heads = 1,
-                                           .head_dim = 128,
-                                           .joint_attention_dim = 24,
-                                           .axes = {16, 56, 56},
-                                           .dim = 128,
-                                           .modulation_columns = (blocks * 12 + 2) * 128};
-    const int64_t both[2] = {tokens, tokens - 1};
-    assert_int_equal(ink_weights_create_synthetic(&m->weights, NULL), INK_OK);
-    assert_int_equal(ink_layout_init(&m->layout, 1, 2, both, side, side, NULL), INK_OK);
-    assert_int_equal(ink_graph_create(&m->graph, NULL), INK_OK);
-    ink_transformer_record_step(m->graph, &config, m->weights, &m->layout, steps);
-}
-
-static void close_model(model *m) {
-    ink_graph_destroy(m->graph);
-    ink_layout_fini(&m->layout);
-    ink_weights_close(m->weights);
-}
-
-static void lower(const model *m, bool apart, ink_cuda_lowered *lowered) {
+static void lower(const small_step *m, bool apart, ink_cuda_lowered *lowered) {
     const ink_cuda_rules rules = {.activation = INK_BF16, .residual = INK_F32, .apart = apart};
     ink_error error = {0};
     if (ink_cuda_lower(m->graph, &rules, lowered, &error) != INK_OK) fail_msg("%s", error.message);
@@ -74,9 +43,9 @@ static void check_memory(const ink_cuda_lowered *l, int32_t i) {
 
 static void test_blocks_are_united(void **state) {
     (void)state;
-    model m;
+    small_step m;
     ink_cuda_lowered l;
-    open_model(&m, 5, 16);
+    small_step_open(&m, 5, 16);
     lower(&m, true, &l);
     int with_rotation = 0, without = 0;
     for (int32_t i = 0; i < l.n_launches; i++) {
@@ -93,15 +62,15 @@ static void test_blocks_are_united(void **state) {
     assert_int_equal(with_rotation, blocks);
     assert_int_equal(without, 3 * (blocks - 1));
     ink_cuda_lowered_free(&l);
-    close_model(&m);
+    small_step_close(&m);
 }
 
 /* Rows of both streams in one matrix, which other devices want, are written by each on its own. */
 static void test_joint_rows_are_not_united(void **state) {
     (void)state;
-    model m;
+    small_step m;
     ink_cuda_lowered l;
-    open_model(&m, 5, 16);
+    small_step_open(&m, 5, 16);
     lower(&m, false, &l);
     int attentions = 0;
     for (int32_t i = 0; i < l.n_launches; i++) {
@@ -111,22 +80,15 @@ static void test_joint_rows_are_not_united(void **state) {
     }
     assert_int_equal(attentions, blocks);
     ink_cuda_lowered_free(&l);
-    close_model(&m);
+    small_step_close(&m);
 }
 
 /* ---- the same result ---- */
 
-static void fill(float *values, size_t n, const char *name, size_t slot) {
-    (void)name;
-    for (size_t i = 0; i < n; i++) {
-        values[i] = (float)((i * 2654435761u + slot * 97) % 1000) / 1000 - 0.4f;
-    }
-}
-
 /* The latents after some runs. */
-static float *run_steps(const model *m, const ink_cuda_settings *settings, size_t *count) {
+static float *run_steps(const small_step *m, const ink_cuda_settings *settings, size_t *count) {
     step_program p;
-    step_program_open(&p, m->graph, settings, fill);
+    step_program_open(&p, m->graph, settings, small_step_fill);
     float *result = step_program_run(&p, runs, steps);
     *count = p.n_latents;
     step_program_close(&p);
@@ -136,9 +98,9 @@ static float *run_steps(const model *m, const ink_cuda_settings *settings, size_
 
 static void test_nothing_changes(void **state) {
     (void)state;
-    model m;
+    small_step m;
     size_t count = 0;
-    open_model(&m, 5, 16);
+    small_step_open(&m, 5, 16);
     (void)fake_united_runs();
     float *expected = run_steps(&m, &(ink_cuda_settings){.precision = "bf16", .ununited = true}, &count);
     double size = 0;
@@ -157,7 +119,67 @@ static void test_nothing_changes(void **state) {
     assert_memory_equal(joint, expected, count * sizeof *joint);
     assert_int_equal(fake_united_runs(), 0);
     free(expected), free(united), free(joint);
-    close_model(&m);
+    small_step_close(&m);
+}
+
+/* ---- beside others ---- */
+
+/* The memory of what runs beside others, from the attention before to the one after, is nobody else's. */
+static void check_lanes(const ink_cuda_lowered *l, int32_t begin, int32_t end) {
+    for (int32_t a = begin; a < end; a++) {
+        for (int32_t b = begin; b < end; b++) {
+            if (!l->launches[a].beside || l->launches[b].beside) continue;
+            for (int o = 0; o < ink_cuda_max_out; o++) {
+                for (int k = 0; k < ink_cuda_max_in; k++) {
+                    assert_false(overlap(l, &l->launches[a].out[o], &l->launches[b].in[k]));
+                    assert_false(overlap(l, &l->launches[b].out[o % 2], &l->launches[a].in[k]));
+                }
+                for (int k = 0; k < ink_cuda_max_out; k++) {
+                    assert_false(overlap(l, &l->launches[a].out[o], &l->launches[b].out[k]));
+                }
+            }
+        }
+    }
+}
+
+static void test_text_can_run_beside(void **state) {
+    (void)state;
+    small_step m;
+    ink_cuda_lowered l;
+    small_step_open(&m, 5, 16);
+    lower(&m, true, &l);
+    int products = 0, norms = 0, rotations = 0;
+    for (int32_t i = 0, begin = 0; i < l.n_launches; i++) {
+        const ink_cuda_launch *launch = &l.launches[i];
+        if (launch->op == INK_OP_ATTENTION) {
+            check_lanes(&l, begin, i);
+            begin = i + 1;
+        }
+        if (!launch->beside) continue;
+        assert_int_equal(launch->in[0].rows, 9);
+        products += launch->op == INK_OP_LINEAR;
+        rotations += launch->op == INK_OP_HEAD_NORM_ROTARY;
+        norms += launch->op == INK_OP_GATED_ADD || launch->op == INK_OP_LAYER_NORM_MODULATE;
+    }
+    assert_int_equal(products, blocks + 3 * (blocks - 1));
+    assert_int_equal(rotations, blocks);
+    assert_true(norms >= 2 * (blocks - 1));
+    ink_cuda_lowered_free(&l);
+    small_step_close(&m);
+}
+
+static void test_lanes_change_nothing(void **state) {
+    (void)state;
+    small_step m;
+    size_t count = 0;
+    small_step_open(&m, 5, 16);
+    float *expected = run_steps(&m, &(ink_cuda_settings){.precision = "bf16", .beside = -1}, &count);
+    assert_int_equal(fake_beside_runs(), 0);
+    float *beside = run_steps(&m, &(ink_cuda_settings){.precision = "bf16", .beside = 4}, &count);
+    assert_int_equal(fake_beside_runs(), 4 * blocks - 3); /* the recorded run; the first one is in turn */
+    assert_memory_equal(beside, expected, count * sizeof *beside);
+    free(expected), free(beside);
+    small_step_close(&m);
 }
 
 /* ---- what is told of it ---- */
@@ -175,7 +197,7 @@ static void count_launch(void *user, const ink_launch *launch) {
     if (strcmp(launch->kind, "linear + head_norm_rotary") == 0) t->united++;
 }
 
-static void profile(const model *m, const ink_cuda_settings *settings, tally *t) {
+static void profile(const small_step *m, const ink_cuda_settings *settings, tally *t) {
     step_program p;
     *t = (tally){0};
     step_program_open(&p, m->graph, settings, NULL);
@@ -185,27 +207,27 @@ static void profile(const model *m, const ink_cuda_settings *settings, tally *t)
 
 static void test_profile_tells_of_it(void **state) {
     (void)state;
-    model m;
+    small_step m;
     tally one, several;
-    open_model(&m, 5, 16);
+    small_step_open(&m, 5, 16);
     profile(&m, &(ink_cuda_settings){.precision = "bf16"}, &one);
     profile(&m, &(ink_cuda_settings){.precision = "bf16", .ununited = true}, &several);
     assert_int_equal(one.united, blocks);
     assert_int_equal(several.united, 0);
-    assert_int_equal(several.launches - one.launches, 3 * blocks + 3 * (blocks - 1));
+    /* Rotations of both streams share a launch either way. */
+    assert_int_equal(several.launches - one.launches, 2 * blocks + 3 * (blocks - 1));
     assert_true(one.flops >= several.flops && one.flops <= several.flops);
     /* What rotates on the way moves no bytes. */
     assert_true(one.product_bytes > 0 && one.product_bytes >= several.product_bytes &&
                 one.product_bytes <= several.product_bytes);
-    close_model(&m);
+    small_step_close(&m);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_blocks_are_united),
-        cmocka_unit_test(test_joint_rows_are_not_united),
-        cmocka_unit_test(test_nothing_changes),
-        cmocka_unit_test(test_profile_tells_of_it),
+        cmocka_unit_test(test_blocks_are_united),    cmocka_unit_test(test_joint_rows_are_not_united),
+        cmocka_unit_test(test_nothing_changes),      cmocka_unit_test(test_text_can_run_beside),
+        cmocka_unit_test(test_lanes_change_nothing), cmocka_unit_test(test_profile_tells_of_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,171 @@
+/*
+ * Products with few rows for Hopper that run beside other products: a few blocks, each with a multiprocessor
+ * of its own, take turns with the columns of the result, 192 at a time. In a block, one thread loads boxes of
+ * x and W without pause, and a warpgroup for each 64 rows multiplies.
+ */
+#include "backend/cuda/device.cuh"
+#include "backend/cuda/hopper_build.h"
+#include "backend/cuda/hopper_products.cuh"
+#include "backend/cuda/linear_thin.h"
+
+namespace {
+
+constexpr int row_bytes = 128, box_columns = row_bytes / 2, alignment = 1024, width = ink_beside_width;
+constexpr int most_shared_bytes = 227 << 10;
+
+template <int bands> struct tile {
+    static constexpr int x_bytes = bands * ink_thin_band_rows * row_bytes, w_bytes = width * row_bytes;
+    static constexpr int threads = bands * hopper::group_threads + warp_size;
+    static constexpr int sums = width / 2; /* of a thread: 64 x width of 128 threads */
+    static constexpr int stages = (most_shared_bytes - 2 * alignment) / (x_bytes + w_bytes);
+    struct memory {
+        unsigned char w[stages][w_bytes], x[stages][x_bytes];
+        uint64_t full[stages], empty[stages];
+    };
+    static constexpr int shared_bytes = (int)sizeof(memory) + alignment;
+    typedef hopper::ring<stages> ring;
+    static_assert(shared_bytes <= most_shared_bytes, "barriers fit");
+};
+
+static __device__ __forceinline__ int columns_apart() {
+    return (int)gridDim.x * width;
+}
+
+/* By one thread. */
+template <int bands>
+static __device__ __forceinline__ void produce(const ink_thin_params &p, typename tile<bands>::memory &s) {
+    typedef tile<bands> t;
+    typename t::ring at = {0, 1};
+    for (int column = (int)blockIdx.x * width; column < p.columns; column += columns_apart()) {
+        for (int k = 0; k < p.boxes; k++) {
+            uint64_t *full = &s.full[at.stage];
+            hopper::barrier_wait(&s.empty[at.stage], at.parity);
+            hopper::barrier_expect(full, t::x_bytes + t::w_bytes);
+            hopper::load_rows(s.w[at.stage], &p.w, full, k * box_columns, column);
+            hopper::load_rows(s.x[at.stage], &p.x, full, k * box_columns, 0);
+            at.next();
+        }
+    }
+}
+
+template <int bands>
+static __device__ __forceinline__ void multiply(typename tile<bands>::memory &s,
+                                                typename tile<bands>::ring &at, int band, int boxes,
+                                                float (&d)[tile<bands>::sums]) {
+    int before = 0;
+    for (int k = 0; k < boxes; k++) {
+        hopper::barrier_wait(&s.full[at.stage], at.parity);
+        const uint64_t x = hopper::describe(s.x[at.stage] + band * ink_thin_band_rows * row_bytes, 16),
+                       w = hopper::describe(s.w[at.stage], 16);
+        hopper::keep(d);
+        hopper::product_fence();
+#pragma unroll
+        for (int i = 0; i < row_bytes / 32; i++) {
+            hopper::product_bf16(d, x + 2 * i, w + 2 * i, k > 0 || i > 0);
+        }
+        hopper::product_commit();
+        if (k > 0) {
+            hopper::product_wait<1>();
+            hopper::release(&s.empty[before]);
+        }
+        before = at.stage;
+        at.next();
+    }
+    hopper::product_wait<0>();
+    hopper::keep(d);
+    hopper::release(&s.empty[before]);
+}
+
+static __device__ __forceinline__ uint32_t load_pair(const void *x, int64_t at) {
+    return __ldg(reinterpret_cast<const uint32_t *>(static_cast<const ink_bf16 *>(x) + at));
+}
+
+/* Two columns of two rows, eight apart. */
+template <ink_activation activation>
+static __device__ __forceinline__ void finish(const ink_thin_params &p, int row, int column, float4 v) {
+    if (column >= p.columns) return;
+    const uint32_t bias = p.bias ? load_pair(p.bias, column) : 0;
+    const float low = __uint_as_float(bias << 16), high = __uint_as_float(bias & 0xFFFF0000u);
+    v.x += low, v.y += high, v.z += low, v.w += high;
+    if (activation == INK_ACT_GELU_TANH) {
+        v.x = gelu_tanh(v.x), v.y = gelu_tanh(v.y);
+        v.z = gelu_tanh(v.z), v.w = gelu_tanh(v.w);
+    }
+    ink_bf16 *out = static_cast<ink_bf16 *>(p.out) + row * p.stride + column;
+    if (row < p.rows) *reinterpret_cast<uint32_t *>(out) = hopper::pair(v.x, v.y);
+    if (row + 8 < p.rows) *reinterpret_cast<uint32_t *>(out + 8 * p.stride) = hopper::pair(v.z, v.w);
+}
+
+template <int bands, ink_activation activation>
+static __device__ __forceinline__ void consume(const ink_thin_params &p, typename tile<bands>::memory &s,
+                                               int band) {
+    typedef tile<bands> t;
+    typename t::ring at = {0, 0};
+    const int thread = (int)threadIdx.x % hopper::group_threads;
+    const int row = band * ink_thin_band_rows + thread / warp_size * 16 + thread % warp_size / 4;
+    float d[t::sums];
+    for (int column = (int)blockIdx.x * width; column < p.columns; column += columns_apart()) {
+        multiply<bands>(s, at, band, p.boxes, d);
+#pragma unroll
+        for (int j = 0; j < t::sums / 4; j++) {
+            finish<activation>(p, row, column + 8 * j + thread % 4 * 2,
+                               make_float4(d[4 * j], d[4 * j + 1], d[4 * j + 2], d[4 * j + 3]));
+        }
+    }
+}
+
+template <int bands, ink_activation activation>
+__global__ void __launch_bounds__(tile<bands>::threads, 1)
+    linear_beside(const __grid_constant__ ink_thin_params p) {
+#if !defined(__CUDA_ARCH__) || defined(__CUDA_ARCH_FEAT_SM90_ALL)
+    typedef tile<bands> t;
+    extern __shared__ unsigned char unaligned[];
+    typename t::memory &s = *reinterpret_cast<typename t::memory *>(
+        unaligned + (alignment - hopper::shared_address(unaligned) % alignment) % alignment);
+    const int band = (int)threadIdx.x / hopper::group_threads;
+    if (threadIdx.x == 0) {
+        for (int i = 0; i < t::stages; i++) {
+            hopper::barrier_init(&s.full[i], 1);
+            hopper::barrier_init(&s.empty[i], bands * hopper::group_threads / warp_size);
+        }
+        hopper::barrier_init_done();
+    }
+    __syncthreads();
+    if (band < bands)
+        consume<bands, activation>(p, s, band);
+    else if (threadIdx.x % warp_size == 0)
+        produce<bands>(p, s);
+#endif
+}
+
+struct choice {
+    const void *kernel;
+    unsigned threads;
+    int shared_bytes;
+};
+
+template <int bands> static choice choice_with(ink_activation activation) {
+    void (*const kernel)(ink_thin_params) = activation == INK_ACT_GELU_TANH
+                                                ? linear_beside<bands, INK_ACT_GELU_TANH>
+                                                : linear_beside<bands, INK_ACT_NONE>;
+    return {reinterpret_cast<const void *>(kernel), tile<bands>::threads, tile<bands>::shared_bytes};
+}
+
+static choice choice_of(int rows, ink_activation activation) {
+    return rows > ink_thin_band_rows ? choice_with<2>(activation) : choice_with<1>(activation);
+}
+
+} // namespace
+
+ink_status ink_beside_allow(int rows, ink_activation activation, ink_error *error) {
+    const choice c = choice_of(rows, activation);
+    return ink_hopper_allow_shared(c.kernel, c.shared_bytes, error);
+}
+
+cudaError_t ink_beside_launch(cudaStream_t stream, int multiprocessors, const ink_thin_params *params) {
+    const choice c = choice_of(params->rows, params->activation);
+    const int64_t tiles = divide_up(params->columns, width);
+    void *arguments[] = {const_cast<ink_thin_params *>(params)};
+    return cudaLaunchKernel(c.kernel, dim3((unsigned)(tiles < multiprocessors ? tiles : multiprocessors)),
+                            dim3(c.threads), arguments, (size_t)c.shared_bytes, stream);
+}
