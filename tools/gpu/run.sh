@@ -99,6 +99,8 @@ run_sanitize() {
         INK_KERNEL_SEED=4 step "$tool-united" compute-sanitizer --tool $tool --error-exitcode 9 --print-limit 20 \
             "$bin/tests/test_cuda_united"
     done
+    step memcheck-lanes compute-sanitizer --tool memcheck --error-exitcode 9 --print-limit 20 \
+        "$bin/tests/test_cuda_lanes"
 }
 
 # Every implementation at the sizes of the models.
