@@ -2,7 +2,7 @@
  * What is computed in one go: which launches are found, that their memory is apart, and that the result is
  * that of launch by launch.
  */
-#include "backend/cuda/lower.h"
+#include "backend/cuda/lanes.h"
 #include "cuda/small_step.h"
 #include "cuda/step_program.h"
 #include "fake.h"
@@ -182,6 +182,46 @@ static void test_lanes_change_nothing(void **state) {
     small_step_close(&m);
 }
 
+/* Of two blocks of the full model, on a device with as many multiprocessors as an H100. */
+static int beside_at(int64_t side, int64_t passes, int64_t tokens, unsigned fp8) {
+    const ink_transformer_config config = {.patch_size = 2,
+                                           .in_channels = 64,
+                                           .out_channels = 16,
+                                           .num_layers = 2,
+                                           .num_heads = 24,
+                                           .head_dim = 128,
+                                           .joint_attention_dim = 3584,
+                                           .axes = {16, 56, 56},
+                                           .dim = 3072,
+                                           .modulation_columns = (2 * 12 + 2) * 3072};
+    const ink_cuda_rules rules = {.activation = INK_BF16, .residual = INK_BF16, .apart = true, .fp8 = fp8};
+    const int64_t both[INK_MAX_PASSES] = {tokens, tokens};
+    enum { pixels = 16, processors = 132 };
+    small_step m;
+    ink_cuda_lowered l;
+    assert_int_equal(ink_weights_create_synthetic(&m.weights, NULL), INK_OK);
+    assert_int_equal(ink_layout_init(&m.layout, 1, passes, both, side / pixels, side / pixels, NULL), INK_OK);
+    assert_int_equal(ink_graph_create(&m.graph, NULL), INK_OK);
+    ink_transformer_record_step(m.graph, &config, m.weights, &m.layout, steps);
+    assert_int_equal(ink_cuda_lower(m.graph, &rules, &l, NULL), INK_OK);
+    assert_int_equal(ink_cuda_beside_processors(&l, 8, 0, processors), 0);
+    const int n = ink_cuda_beside_processors(&l, 9, 0, processors);
+    ink_cuda_lowered_free(&l);
+    small_step_close(&m);
+    return n;
+}
+
+static void test_when_it_pays(void **state) {
+    (void)state;
+    assert_int_equal(beside_at(512, 1, 64, 0), 0);
+    assert_int_equal(beside_at(512, 2, 64, 0), 0);
+    assert_int_equal(beside_at(1024, 1, 64, 0), 4);
+    assert_int_equal(beside_at(1024, 2, 64, 0), 4); /* 2 would be waited for */
+    assert_int_equal(beside_at(1328, 1, 64, 0), 2);
+    assert_int_equal(beside_at(1328, 2, 65, 0), 0); /* too many rows for the kernel */
+    assert_int_equal(beside_at(1024, 1, 64, INK_CUDA_FP8_DEFAULT), 0);
+}
+
 /* ---- what is told of it ---- */
 
 typedef struct tally {
@@ -227,7 +267,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_blocks_are_united),    cmocka_unit_test(test_joint_rows_are_not_united),
         cmocka_unit_test(test_nothing_changes),      cmocka_unit_test(test_text_can_run_beside),
-        cmocka_unit_test(test_lanes_change_nothing), cmocka_unit_test(test_profile_tells_of_it),
+        cmocka_unit_test(test_lanes_change_nothing), cmocka_unit_test(test_when_it_pays),
+        cmocka_unit_test(test_profile_tells_of_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
