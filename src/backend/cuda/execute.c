@@ -64,6 +64,7 @@ static ink_cuda_modulation modulation_of(const ink_cuda_program *program, const 
 typedef struct call {
     const ink_cuda_program *program;
     const ink_cuda_launch *launch;
+    int count; /* launches: 2 of a pair */
     const ink_node *node;
     cudaStream_t stream;
     ink_cuda_matrix x, out;
@@ -109,31 +110,31 @@ static ink_cuda_layer_norm layer_norm_of(const ink_cuda_program *p, const ink_cu
 }
 
 /* The launch, or both of a pair. */
-static cudaError_t normalise_layers(const call *c, int count) {
+static cudaError_t normalise_layers(const call *c) {
     ink_cuda_layer_norm norms[2];
-    for (int i = 0; i < count; i++) {
+    for (int i = 0; i < c->count; i++) {
         norms[i] = layer_norm_of(c->program, c->launch + i);
     }
-    return ink_cuda_layer_norms(c->stream, count, norms);
+    return ink_cuda_layer_norms(c->stream, c->count, norms);
 }
 
-static cudaError_t rotate_heads(const call *c, int count) {
+static cudaError_t rotate_heads(const call *c) {
     ink_cuda_rotation rotations[2];
-    for (int i = 0; i < count; i++) {
+    for (int i = 0; i < c->count; i++) {
         rotations[i] = rotation_of(c->program, c->launch + i);
     }
-    return ink_cuda_head_norm_rotaries(c->stream, count, rotations);
+    return ink_cuda_head_norm_rotaries(c->stream, c->count, rotations);
 }
 
-static cudaError_t add_gated(const call *c, int count) {
+static cudaError_t add_gated(const call *c) {
     const ink_cuda_launch *l = c->launch;
-    if (l->n_nodes > 1) return normalise_layers(c, count);
+    if (l->n_nodes > 1) return normalise_layers(c);
     const ink_cuda_modulation gate = modulation_of(c->program, &l->in[1], &l->in[4]);
     const ink_cuda_matrix y = in_matrix(c, 2);
     return ink_cuda_gated_add(c->stream, &c->x, &gate, c->node->params.gated_add.gate_column, &y, &c->out);
 }
 
-static cudaError_t normalise(const call *c, int count) {
+static cudaError_t normalise(const call *c) {
     const ink_cuda_launch *l = c->launch;
     const ink_dtype weight = l->in[1].dtype;
     if (l->op == INK_OP_RMS_NORM) {
@@ -143,7 +144,7 @@ static cudaError_t normalise(const call *c, int count) {
         return ink_cuda_channel_norm(c->stream, &c->x, in_at(c, 1), weight, c->node->params.norm.eps,
                                      c->node->params.norm.activation, &c->out);
     }
-    return normalise_layers(c, count);
+    return normalise_layers(c);
 }
 
 static cudaError_t compute_elements(const call *c) {
@@ -234,19 +235,19 @@ static cudaError_t convert(const call *c) {
     return ink_cuda_copy(c->stream, &x, &out);
 }
 
-static cudaError_t start_kernel(const call *c, int count) {
+static cudaError_t start_kernel(const call *c) {
     if (c->launch->op == INK_CUDA_CONVERT) return convert(c);
     if (c->launch->op == INK_CUDA_QUANTISE)
         return ink_cuda_quantise_rows(c->stream, &c->x, c->launch->activation, &c->out);
     switch (c->launch->op) {
     case INK_OP_HEAD_NORM_ROTARY:
-        return rotate_heads(c, count);
+        return rotate_heads(c);
     case INK_OP_GATED_ADD:
-        return add_gated(c, count);
+        return add_gated(c);
     case INK_OP_RMS_NORM:
     case INK_OP_CHANNEL_NORM:
     case INK_OP_LAYER_NORM_MODULATE:
-        return normalise(c, count);
+        return normalise(c);
     case INK_OP_ADD:
     case INK_OP_SILU:
     case INK_OP_SILU_MUL:
@@ -287,10 +288,11 @@ ink_status ink_cuda_execute(const ink_cuda_program *program, int32_t i, cudaStre
     if (choice->conv) return ink_cuda_conv_run(choice->conv, stream, error);
     const call c = {.program = program,
                     .launch = launch,
+                    .count = ink_cuda_count_at(program, i),
                     .node = launch->nodes[0],
                     .stream = stream,
                     .x = ink_cuda_matrix_of(program, &launch->in[0]),
                     .out = ink_cuda_matrix_of(program, &launch->out[0])};
     const char *what = launch->op >= INK_OP_COUNT ? "a conversion" : ink_op_name(launch->op);
-    return ink_cuda_check(start_kernel(&c, ink_cuda_count_at(program, i)), what, error);
+    return ink_cuda_check(start_kernel(&c), what, error);
 }

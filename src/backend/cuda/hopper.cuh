@@ -215,6 +215,9 @@ static __device__ __forceinline__ uint32_t pair(float low, float high) {
     const __nv_bfloat162 two = __floats2bfloat162_rn(low, high);
     return *reinterpret_cast<const uint32_t *>(&two);
 }
+static __device__ __forceinline__ float2 widen_pair(uint32_t two) {
+    return make_float2(__uint_as_float(two << 16), __uint_as_float(two & 0xFFFF0000u));
+}
 
 /* Among four neighbouring threads: word i of thread t goes to thread i as its word t. */
 static __device__ __forceinline__ void transpose4(uint32_t (&x)[4]) {

@@ -18,6 +18,11 @@ typedef CUresult (*ink_hopper_encode)(CUtensorMap *, CUtensorMapDataType, cuuint
 /* INK_ERROR_UNSUPPORTED if the driver has none. */
 ink_status ink_hopper_find_encode(ink_hopper_encode *encode, ink_error *error);
 
+/* Can the copy engine read or write a matrix that begins there and has so many bytes from row to row? */
+static inline bool ink_hopper_can_map(const void *data, int64_t stride_bytes) {
+    return (uintptr_t)data % 16 == 0 && stride_bytes % 16 == 0;
+}
+
 /* A matrix of bf16 or e4m3, [rows, columns], with boxes of so many rows and 128 bytes: of two dimensions. */
 ink_status ink_hopper_map_rows(ink_hopper_encode encode, const ink_cuda_matrix *x, int box_rows,
                                CUtensorMap *map, ink_error *error);

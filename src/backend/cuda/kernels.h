@@ -56,15 +56,16 @@ cudaError_t ink_cuda_rms_norm(cudaStream_t, const ink_cuda_matrix *x, const void
 cudaError_t ink_cuda_channel_norm(cudaStream_t, const ink_cuda_matrix *x, const void *weight,
                                   ink_dtype weight_dtype, float eps, ink_activation activation,
                                   const ink_cuda_matrix *out);
-/* out = norm(x) * (1 + scale) + shift. If it `adds`: first x += gate * add, written back to x, then the norm
- * of the new x: the end of one half of a block and the begin of the next in one pass. */
+/* out [R, D] = norm(x [R, D]) * (1 + scale) + shift, both columns of `mod`. If it `adds`: first x += gate *
+ * add, written back to x, then the norm of the new x: the end of one half of a block and the begin of the
+ * next in one pass. */
 typedef struct ink_cuda_layer_norm {
-    ink_cuda_matrix x;
+    ink_cuda_matrix x; /* [R, D] */
     ink_cuda_modulation mod;
     int64_t shift_column, scale_column;
     float eps;
     bool adds;
-    ink_cuda_matrix add;
+    ink_cuda_matrix add; /* [R, D]; this and the gate only if it adds */
     ink_cuda_modulation gate;
     int64_t gate_column;
     ink_cuda_matrix out;
@@ -75,13 +76,13 @@ cudaError_t ink_cuda_layer_norms(cudaStream_t, int count, const ink_cuda_layer_n
 /* Heads of one matrix or two (q and k of one projection), each with its own gain, RMS-normed and rotated.
  * `table` is nullable, weights are nullable. Outputs may be the inputs. */
 typedef struct ink_cuda_rotation {
-    int count; /* of matrices */
-    ink_cuda_matrix x[2], out[2];
-    const void *weight[2]; /* [head_dim] */
+    int count;                    /* of matrices */
+    ink_cuda_matrix x[2], out[2]; /* [R, heads * head_dim], heads of each matrix */
+    const void *weight[2];        /* [head_dim] */
     ink_dtype weight_dtype;
     int64_t head_dim;
     float eps;
-    const float *table;
+    const float *table; /* [R, head_dim / 2, 2]: cos, sin */
     ink_rotary_style style;
 } ink_cuda_rotation;
 /* One or two that do not need each other, which share a launch where they can. */

@@ -5,12 +5,13 @@
 #include "backend/cuda/linear_trial.h"
 #include "backend/cuda/memory.h"
 
+#include <assert.h>
 #include <cublasLt.h>
 #include <stdlib.h>
 
 enum { workspace_bytes = 32 << 20, most_candidates = 24 };
 /* Algorithms that need no more than a counter have one of their own in each launch of a program. */
-enum { counter_bytes = ink_cuda_counter_bytes, most_counters = 2048 };
+enum { most_counters = 2048 };
 /* A product that touches less finds it in the caches if it is run again. */
 static const double beyond_caches = 80e6;
 /* Below this many multiply-adds any candidate is as good as another. */
@@ -81,7 +82,7 @@ ink_status ink_cuda_linears_create(ink_cuda_linears **linears, ink_error *error)
     ink_status status = check(cublasLtCreate(&l->handle), "its start", error);
     if (status == INK_OK) status = ask_device(l, error);
     if (status == INK_OK) status = allocate(&l->workspace, workspace_bytes, error);
-    if (status == INK_OK) status = allocate(&l->counters, counter_bytes * most_counters, error);
+    if (status == INK_OK) status = allocate(&l->counters, ink_cuda_counter_bytes * most_counters, error);
     if (status != INK_OK) {
         ink_cuda_linears_destroy(l);
         return status;
@@ -118,7 +119,7 @@ size_t ink_cuda_linears_bytes(const ink_cuda_linears *linears) {
 }
 
 void *ink_cuda_linears_counters(const ink_cuda_linears *linears, size_t *bytes) {
-    *bytes = (size_t)counter_bytes * most_counters;
+    *bytes = (size_t)ink_cuda_counter_bytes * most_counters;
     return linears->counters;
 }
 
@@ -337,8 +338,8 @@ static cublasStatus_t multiply(const ink_cuda_linears *linears, const ink_cuda_l
     const bool counts = l->counts && p->place > 0 && p->place < most_counters;
     return cublasLtMatmul(linears->handle, l->operation, &one, p->weight, l->weight, p->x.data, l->x, &zero,
                           p->out.data, l->out, p->out.data, l->out, algorithm,
-                          counts ? linears->counters + counter_bytes * p->place : linears->workspace,
-                          counts ? counter_bytes : workspace_bytes, stream);
+                          counts ? linears->counters + ink_cuda_counter_bytes * p->place : linears->workspace,
+                          counts ? ink_cuda_counter_bytes : workspace_bytes, stream);
 }
 
 bool ink_cuda_linear_is_plain(const ink_cuda_linear *l) {
@@ -382,6 +383,8 @@ static void drop_refused(const ink_cuda_linears *linears, ink_cuda_linear *l,
     l->plain = good == 0;
 }
 
+static_assert(most_candidates + 1 <= ink_cuda_most_candidates, "a trial takes all candidates");
+
 typedef struct contest {
     const ink_cuda_linears *linears;
     const ink_cuda_linear *linear;
@@ -419,7 +422,7 @@ static ink_status choose(const ink_cuda_linears *linears, ink_cuda_linear *l,
         return INK_OK;
     }
     l->algorithm = results[best].algo;
-    l->counts = results[best].workspaceSize > 0 && results[best].workspaceSize <= counter_bytes;
+    l->counts = results[best].workspaceSize > 0 && results[best].workspaceSize <= ink_cuda_counter_bytes;
     return INK_OK;
 }
 

@@ -3,19 +3,16 @@
  * of its own, take turns with the columns of the result, 192 at a time. In a block, one thread loads boxes of
  * x and W without pause, and a warpgroup for each 64 rows multiplies.
  */
-#include "backend/cuda/device.cuh"
-#include "backend/cuda/hopper_build.h"
-#include "backend/cuda/hopper_products.cuh"
-#include "backend/cuda/linear_thin.h"
+#include "backend/cuda/linear_thin.cuh"
 
 namespace {
 
-constexpr int row_bytes = 128, box_columns = row_bytes / 2, alignment = 1024, width = ink_beside_width;
-constexpr int most_shared_bytes = 227 << 10;
+using namespace thin;
+
+constexpr int width = ink_beside_width;
 
 template <int bands> struct tile {
     static constexpr int x_bytes = bands * ink_thin_band_rows * row_bytes, w_bytes = width * row_bytes;
-    static constexpr int threads = bands * hopper::group_threads + warp_size;
     static constexpr int sums = width / 2; /* of a thread: 64 x width of 128 threads */
     static constexpr int stages = (most_shared_bytes - 2 * alignment) / (x_bytes + w_bytes);
     struct memory {
@@ -34,59 +31,20 @@ static __device__ __forceinline__ int columns_apart() {
 /* By one thread. */
 template <int bands>
 static __device__ __forceinline__ void produce(const ink_thin_params &p, typename tile<bands>::memory &s) {
-    typedef tile<bands> t;
-    typename t::ring at = {0, 1};
+    typename tile<bands>::ring at = {0, 1};
     for (int column = (int)blockIdx.x * width; column < p.columns; column += columns_apart()) {
         for (int k = 0; k < p.boxes; k++) {
-            uint64_t *full = &s.full[at.stage];
-            hopper::barrier_wait(&s.empty[at.stage], at.parity);
-            hopper::barrier_expect(full, t::x_bytes + t::w_bytes);
-            hopper::load_rows(s.w[at.stage], &p.w, full, k * box_columns, column);
-            hopper::load_rows(s.x[at.stage], &p.x, full, k * box_columns, 0);
-            at.next();
+            load_stage(p, s, at, k, column);
         }
     }
-}
-
-template <int bands>
-static __device__ __forceinline__ void multiply(typename tile<bands>::memory &s,
-                                                typename tile<bands>::ring &at, int band, int boxes,
-                                                float (&d)[tile<bands>::sums]) {
-    int before = 0;
-    for (int k = 0; k < boxes; k++) {
-        hopper::barrier_wait(&s.full[at.stage], at.parity);
-        const uint64_t x = hopper::describe(s.x[at.stage] + band * ink_thin_band_rows * row_bytes, 16),
-                       w = hopper::describe(s.w[at.stage], 16);
-        hopper::keep(d);
-        hopper::product_fence();
-#pragma unroll
-        for (int i = 0; i < row_bytes / 32; i++) {
-            hopper::product_bf16(d, x + 2 * i, w + 2 * i, k > 0 || i > 0);
-        }
-        hopper::product_commit();
-        if (k > 0) {
-            hopper::product_wait<1>();
-            hopper::release(&s.empty[before]);
-        }
-        before = at.stage;
-        at.next();
-    }
-    hopper::product_wait<0>();
-    hopper::keep(d);
-    hopper::release(&s.empty[before]);
-}
-
-static __device__ __forceinline__ uint32_t load_pair(const void *x, int64_t at) {
-    return __ldg(reinterpret_cast<const uint32_t *>(static_cast<const ink_bf16 *>(x) + at));
 }
 
 /* Two columns of two rows, eight apart. */
 template <ink_activation activation>
 static __device__ __forceinline__ void finish(const ink_thin_params &p, int row, int column, float4 v) {
     if (column >= p.columns) return;
-    const uint32_t bias = p.bias ? load_pair(p.bias, column) : 0;
-    const float low = __uint_as_float(bias << 16), high = __uint_as_float(bias & 0xFFFF0000u);
-    v.x += low, v.y += high, v.z += low, v.w += high;
+    const float2 bias = hopper::widen_pair(p.bias ? load_bias(p, column) : 0);
+    v.x += bias.x, v.y += bias.y, v.z += bias.x, v.w += bias.y;
     if (activation == INK_ACT_GELU_TANH) {
         v.x = gelu_tanh(v.x), v.y = gelu_tanh(v.y);
         v.z = gelu_tanh(v.z), v.w = gelu_tanh(v.w);
@@ -105,7 +63,8 @@ static __device__ __forceinline__ void consume(const ink_thin_params &p, typenam
     const int row = band * ink_thin_band_rows + thread / warp_size * 16 + thread % warp_size / 4;
     float d[t::sums];
     for (int column = (int)blockIdx.x * width; column < p.columns; column += columns_apart()) {
-        multiply<bands>(s, at, band, p.boxes, d);
+        const int last = multiply(s, at, band, p.boxes, d);
+        hopper::release(&s.empty[last]);
 #pragma unroll
         for (int j = 0; j < t::sums / 4; j++) {
             finish<activation>(p, row, column + 8 * j + thread % 4 * 2,
@@ -115,19 +74,14 @@ static __device__ __forceinline__ void consume(const ink_thin_params &p, typenam
 }
 
 template <int bands, ink_activation activation>
-__global__ void __launch_bounds__(tile<bands>::threads, 1)
+__global__ void __launch_bounds__(threads_of(bands), 1)
     linear_beside(const __grid_constant__ ink_thin_params p) {
 #if !defined(__CUDA_ARCH__) || defined(__CUDA_ARCH_FEAT_SM90_ALL)
-    typedef tile<bands> t;
     extern __shared__ unsigned char unaligned[];
-    typename t::memory &s = *reinterpret_cast<typename t::memory *>(
-        unaligned + (alignment - hopper::shared_address(unaligned) % alignment) % alignment);
+    typename tile<bands>::memory &s = align<typename tile<bands>::memory>(unaligned);
     const int band = (int)threadIdx.x / hopper::group_threads;
     if (threadIdx.x == 0) {
-        for (int i = 0; i < t::stages; i++) {
-            hopper::barrier_init(&s.full[i], 1);
-            hopper::barrier_init(&s.empty[i], bands * hopper::group_threads / warp_size);
-        }
+        init_stages<bands>(s);
         hopper::barrier_init_done();
     }
     __syncthreads();
@@ -138,17 +92,11 @@ __global__ void __launch_bounds__(tile<bands>::threads, 1)
 #endif
 }
 
-struct choice {
-    const void *kernel;
-    unsigned threads;
-    int shared_bytes;
-};
-
 template <int bands> static choice choice_with(ink_activation activation) {
     void (*const kernel)(ink_thin_params) = activation == INK_ACT_GELU_TANH
                                                 ? linear_beside<bands, INK_ACT_GELU_TANH>
                                                 : linear_beside<bands, INK_ACT_NONE>;
-    return {reinterpret_cast<const void *>(kernel), tile<bands>::threads, tile<bands>::shared_bytes};
+    return {reinterpret_cast<const void *>(kernel), threads_of(bands), tile<bands>::shared_bytes};
 }
 
 static choice choice_of(int rows, ink_activation activation) {

@@ -11,10 +11,6 @@ namespace hopper_linear {
 
 /* d is as product_bf16 has it: element 4 j + 2 h + i is column 8 j + 2 (t % 4) + i of row h. */
 
-static __device__ __forceinline__ float2 widen_pair(uint32_t two) {
-    return make_float2(__uint_as_float(two << 16), __uint_as_float(two & 0xFFFF0000u));
-}
-
 /* Bias, and scales of rows of W, of two columns of the tile: those that a thread brings. They are on their
  * way during the products. */
 struct column_pair {
@@ -42,7 +38,7 @@ template <bool fp8>
 static __device__ __forceinline__ void share_columns(shared_memory &s, int group, const column_pair &own) {
     const int pair = (int)threadIdx.x % hopper::group_threads;
     if (pair < tile_columns / 2) {
-        s.bias[group][pair] = widen_pair(own.bias);
+        s.bias[group][pair] = hopper::widen_pair(own.bias);
         if (fp8) s.scales[group][pair] = own.scales;
     }
     hopper::turn_wait(1 + group, hopper::group_threads);
@@ -111,7 +107,8 @@ static __device__ __forceinline__ void rotate(const ink_hopper_linear_params &p,
             g.rotary + (int64_t)(r.row[h] < r.rows ? r.row[h] : 0) * head_columns + own);
 #pragma unroll
         for (int j = 0; j < head_columns / 8; j++) {
-            const float2 times = widen_pair(__ldg(reinterpret_cast<const unsigned int *>(gain + 8 * j))),
+            const float2 times =
+                             hopper::widen_pair(__ldg(reinterpret_cast<const unsigned int *>(gain + 8 * j))),
                          angle = __ldg(angles + 4 * j);
             float *at = d + 4 * j + 2 * h;
             const float a = at[0] * factor * times.x, b = at[1] * factor * times.y;

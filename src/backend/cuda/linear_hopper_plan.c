@@ -17,10 +17,6 @@ struct ink_hopper_linear {
 
 /* ---- which problems ---- */
 
-static bool is_aligned(const void *data, int64_t stride_bytes) {
-    return (uintptr_t)data % 16 == 0 && stride_bytes % 16 == 0;
-}
-
 static bool can_product(const ink_cuda_linear_problem *p, const ink_cuda_linear_problem *like) {
     enum { most = 1 << 30 };
     const bool fp8 = p->x.dtype == INK_F8_E4M3;
@@ -29,9 +25,9 @@ static bool can_product(const ink_cuda_linear_problem *p, const ink_cuda_linear_
            p->x.columns == like->x.columns && p->out.columns == like->out.columns &&
            p->activation == like->activation && p->activation != INK_ACT_SILU && p->x.rows == p->out.rows &&
            p->x.rows > 0 && p->x.rows < most && p->x.columns < most && p->out.columns < most &&
-           p->out.columns % 8 == 0 && is_aligned(p->x.data, p->x.stride * bytes) &&
-           is_aligned(p->weight, p->x.columns * bytes) && is_aligned(p->out.data, p->out.stride * 2) &&
-           (uintptr_t)p->bias % 4 == 0;
+           p->out.columns % 8 == 0 && ink_hopper_can_map(p->x.data, p->x.stride * bytes) &&
+           ink_hopper_can_map(p->weight, p->x.columns * bytes) &&
+           ink_hopper_can_map(p->out.data, p->out.stride * 2) && (uintptr_t)p->bias % 4 == 0;
 }
 
 bool ink_hopper_linear_can(const ink_hopper_linear_problem *p, int major, int minor) {

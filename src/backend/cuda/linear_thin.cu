@@ -4,19 +4,16 @@
  * cluster have the same columns of the result and one half of the sums each; at the end each gives the other
  * one half of the columns.
  */
-#include "backend/cuda/device.cuh"
-#include "backend/cuda/hopper_build.h"
-#include "backend/cuda/hopper_thin.cuh"
-#include "backend/cuda/linear_thin.h"
+#include "backend/cuda/linear_thin.cuh"
 
 namespace {
 
-constexpr int cluster_blocks = 2, row_bytes = 128, box_columns = row_bytes / 2, alignment = 1024;
-constexpr int most_shared_bytes = 227 << 10;
+using namespace thin;
+
+constexpr int cluster_blocks = ink_thin_cluster;
 
 template <int width, int bands> struct tile {
     static constexpr int x_bytes = bands * ink_thin_band_rows * row_bytes, w_bytes = width * row_bytes;
-    static constexpr int threads = bands * hopper::group_threads + warp_size;
     static constexpr int sums = width / 2;  /* of a thread: 64 x width of 128 threads */
     static constexpr int chunks = sums / 4; /* of eight columns; a thread has two of them in two rows */
     static constexpr int half = chunks / 2; /* that a block finishes */
@@ -58,41 +55,8 @@ produce(const ink_thin_params &p, typename tile<width, bands>::memory &s, int co
     }
     typename t::ring at = {0, 0};
     for (int k = ahead; k < last; k++) {
-        uint64_t *full = &s.full[at.stage];
-        hopper::barrier_wait(&s.empty[at.stage], at.parity);
-        hopper::barrier_expect(full, t::x_bytes + t::w_bytes);
-        hopper::load_rows(s.w[at.stage], &p.w, full, k * box_columns, column);
-        hopper::load_rows(s.x[at.stage], &p.x, full, k * box_columns, 0);
-        at.next();
+        load_stage(p, s, at, k, column);
     }
-}
-
-template <int width, int bands>
-static __device__ __forceinline__ void multiply(typename tile<width, bands>::memory &s, int band, int boxes,
-                                                float (&d)[tile<width, bands>::sums]) {
-    typedef tile<width, bands> t;
-    typename t::ring at = {0, 0};
-    int before = 0;
-    for (int k = 0; k < boxes; k++) {
-        hopper::barrier_wait(&s.full[at.stage], at.parity);
-        const uint64_t x = hopper::describe(s.x[at.stage] + band * ink_thin_band_rows * row_bytes, 16),
-                       w = hopper::describe(s.w[at.stage], 16);
-        hopper::keep(d);
-        hopper::product_fence();
-#pragma unroll
-        for (int i = 0; i < row_bytes / 32; i++) {
-            hopper::product_bf16(d, x + 2 * i, w + 2 * i, k > 0 || i > 0);
-        }
-        hopper::product_commit();
-        if (k > 0) {
-            hopper::product_wait<1>();
-            hopper::release(&s.empty[before]);
-        }
-        before = at.stage;
-        at.next();
-    }
-    hopper::product_wait<0>();
-    hopper::keep(d);
 }
 
 /* ---- after the products: little code, for a block runs it once, and has to fetch it ---- */
@@ -118,14 +82,11 @@ static __device__ __forceinline__ void send_sums(typename tile<width, bands>::me
 
 /* Bias of the columns that the block finishes, from `column` on. */
 template <int width, int bands>
-static __device__ __forceinline__ void load_bias(const ink_thin_params &p,
-                                                 typename tile<width, bands>::memory &s, int column) {
+static __device__ __forceinline__ void share_bias(const ink_thin_params &p,
+                                                  typename tile<width, bands>::memory &s, int column) {
     const int at = column + 2 * (int)threadIdx.x;
     if (threadIdx.x >= 4 * tile<width, bands>::half) return;
-    s.bias[threadIdx.x] =
-        p.bias && at < p.columns
-            ? __ldg(reinterpret_cast<const uint32_t *>(static_cast<const ink_bf16 *>(p.bias) + at))
-            : 0;
+    s.bias[threadIdx.x] = p.bias && at < p.columns ? load_bias(p, at) : 0;
 }
 
 /* Eight columns of a row at a time. */
@@ -147,9 +108,8 @@ static __device__ __forceinline__ void finish(const ink_thin_params &p,
                              reinterpret_cast<const float2 *>(&s.sent[0].chunk[band][j][thread + c])[lower],
                          second =
                              reinterpret_cast<const float2 *>(&s.sent[1].chunk[band][j][thread + c])[lower];
-            const uint32_t bias = s.bias[4 * j + c];
-            const float low = first.x + second.x + __uint_as_float(bias << 16),
-                        high = first.y + second.y + __uint_as_float(bias & 0xFFFF0000u);
+            const float2 bias = hopper::widen_pair(s.bias[4 * j + c]);
+            const float low = first.x + second.x + bias.x, high = first.y + second.y + bias.y;
             packed[c] = activation == INK_ACT_GELU_TANH ? hopper::pair(gelu_tanh(low), gelu_tanh(high))
                                                         : hopper::pair(low, high);
         }
@@ -160,21 +120,17 @@ static __device__ __forceinline__ void finish(const ink_thin_params &p,
 }
 
 template <int width, int bands, ink_activation activation>
-__global__ void __cluster_dims__(cluster_blocks, 1, 1) __launch_bounds__(tile<width, bands>::threads, 1)
+__global__ void __cluster_dims__(cluster_blocks, 1, 1) __launch_bounds__(threads_of(bands), 1)
     linear_thin(const __grid_constant__ ink_thin_params p) {
 #if !defined(__CUDA_ARCH__) || defined(__CUDA_ARCH_FEAT_SM90_ALL)
     typedef tile<width, bands> t;
     extern __shared__ unsigned char unaligned[];
-    typename t::memory &s = *reinterpret_cast<typename t::memory *>(
-        unaligned + (alignment - hopper::shared_address(unaligned) % alignment) % alignment);
+    typename t::memory &s = align<typename t::memory>(unaligned);
     const int rank = (int)hopper::cluster_rank(), column = (int)blockIdx.x / cluster_blocks * width;
     const int middle = p.boxes / cluster_blocks, first = rank ? middle : 0, last = rank ? p.boxes : middle;
     const int band = (int)threadIdx.x / hopper::group_threads;
     if (threadIdx.x == 0) {
-        for (int i = 0; i < t::stages; i++) {
-            hopper::barrier_init(&s.full[i], 1);
-            hopper::barrier_init(&s.empty[i], bands * hopper::group_threads / warp_size);
-        }
+        init_stages<bands>(s);
         hopper::barrier_init(&s.all_sent, 1);
         hopper::barrier_init_done();
         hopper::barrier_expect(&s.all_sent, t::sent_bytes);
@@ -188,9 +144,10 @@ __global__ void __cluster_dims__(cluster_blocks, 1, 1) __launch_bounds__(tile<wi
         return;
     }
     const int own = column + 8 * rank * t::half; /* the first that the block finishes */
-    load_bias<width, bands>(p, s, own);
+    share_bias<width, bands>(p, s, own);
     float d[t::sums];
-    multiply<width, bands>(s, band, last - first, d);
+    typename t::ring at = {0, 0};
+    (void)multiply(s, at, band, last - first, d);
     hopper::cluster_wait();
     send_sums<width, bands>(s, rank, band, d);
     hopper::turn_wait(1, bands * hopper::group_threads); /* the bias is there */
@@ -201,18 +158,12 @@ __global__ void __cluster_dims__(cluster_blocks, 1, 1) __launch_bounds__(tile<wi
 
 /* ---- which of them ---- */
 
-struct choice {
-    const void *kernel;
-    unsigned threads;
-    int shared_bytes;
-};
-
 template <int width, int bands> static choice choice_with(ink_activation activation) {
     typedef tile<width, bands> t;
     void (*const kernel)(ink_thin_params) = activation == INK_ACT_GELU_TANH
                                                 ? linear_thin<width, bands, INK_ACT_GELU_TANH>
                                                 : linear_thin<width, bands, INK_ACT_NONE>;
-    return {reinterpret_cast<const void *>(kernel), t::threads, t::shared_bytes};
+    return {reinterpret_cast<const void *>(kernel), threads_of(bands), t::shared_bytes};
 }
 
 template <int bands> static choice choice_of_bands(int width, ink_activation activation) {

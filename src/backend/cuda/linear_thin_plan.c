@@ -5,17 +5,14 @@
 
 enum { box_columns = 64, cluster_blocks = ink_thin_cluster };
 
-static bool is_aligned(const void *data, int64_t stride) {
-    return (uintptr_t)data % 16 == 0 && stride % 8 == 0;
-}
-
 static bool can(const ink_cuda_linear_problem *p) {
-    enum { most = 1 << 30 };
+    enum { most = 1 << 30, bytes = 2 };
     return p->x.dtype == INK_BF16 && p->out.dtype == INK_BF16 && p->activation != INK_ACT_SILU &&
            p->x.rows > 0 && p->x.rows <= ink_thin_most_rows && p->x.columns >= cluster_blocks * box_columns &&
            p->x.columns < most && p->out.columns < most && p->out.columns % 8 == 0 &&
-           is_aligned(p->x.data, p->x.stride) && is_aligned(p->weight, p->x.columns) &&
-           is_aligned(p->out.data, p->out.stride) && (uintptr_t)p->bias % 4 == 0;
+           ink_hopper_can_map(p->x.data, p->x.stride * bytes) &&
+           ink_hopper_can_map(p->weight, p->x.columns * bytes) &&
+           ink_hopper_can_map(p->out.data, p->out.stride * bytes) && (uintptr_t)p->bias % 4 == 0;
 }
 
 int ink_thin_width_of(const ink_cuda_linear_problem *p, int major, int minor, int multiprocessors) {

@@ -363,20 +363,22 @@ static void lower_view(ink_cuda_lowering *l, const ink_node *node) {
 
 /* ---- the arena ---- */
 
-/* By launches [first, last]. */
+/* By some of the launches [first, last]. */
 static void note_use(ink_cuda_lowering *l, const ink_cuda_operand *operand, int32_t first, int32_t last) {
     if (operand->where != INK_CUDA_IN_ARENA) return;
     ink_plan_storage *storage = &l->out->storages[operand->index];
-    if (storage->first < 0) storage->first = first;
-    storage->last = last;
+    if (storage->first < 0 || first < storage->first) storage->first = first;
+    if (last > storage->last) storage->last = last;
 }
 
-/* By some of the launches [first, last]. */
-static void widen_use(ink_cuda_lowering *l, const ink_cuda_operand *operand, int32_t first, int32_t last) {
-    if (operand->where != INK_CUDA_IN_ARENA) return;
-    ink_plan_storage *storage = &l->out->storages[operand->index];
-    if (first < storage->first) storage->first = first;
-    if (last > storage->last) storage->last = last;
+/* Of everything that a launch reads and writes. */
+static void note_uses(ink_cuda_lowering *l, const ink_cuda_launch *launch, int32_t first, int32_t last) {
+    for (int k = 0; k < ink_cuda_max_in; k++) {
+        note_use(l, &launch->in[k], first, last);
+    }
+    for (int k = 0; k < ink_cuda_max_out; k++) {
+        note_use(l, &launch->out[k], first, last);
+    }
 }
 
 /* What runs beside others begins after the attention before it and is waited for by the one after it: its
@@ -385,18 +387,12 @@ static void note_beside(ink_cuda_lowering *l) {
     const ink_cuda_lowered *out = l->out;
     int32_t first = 0, last = 0;
     for (int32_t i = 0; i < out->n_launches; i++) {
-        const ink_cuda_launch *launch = &out->launches[i];
         if (i >= last) {
             first = last;
             for (last = i + 1; last < out->n_launches && out->launches[last].op != INK_OP_ATTENTION; last++) {
             }
         }
-        for (int k = 0; k < ink_cuda_max_in && launch->beside; k++) {
-            widen_use(l, &launch->in[k], first, last);
-        }
-        for (int k = 0; k < ink_cuda_max_out && launch->beside; k++) {
-            widen_use(l, &launch->out[k], first, last);
-        }
+        if (out->launches[i].beside) note_uses(l, &out->launches[i], first, last);
     }
 }
 
@@ -407,12 +403,7 @@ static ink_status place(ink_cuda_lowering *l, ink_error *error) {
     for (int32_t i = 0; i < out->n_launches; i++) {
         if (i > last) first = i, last = i + out->launches[i].more;
         if (i == last && out->launches[i].paired) last = i + 1;
-        for (int k = 0; k < ink_cuda_max_in; k++) {
-            note_use(l, &out->launches[i].in[k], first, last);
-        }
-        for (int k = 0; k < ink_cuda_max_out; k++) {
-            note_use(l, &out->launches[i].out[k], first, last);
-        }
+        note_uses(l, &out->launches[i], first, last);
     }
     note_beside(l);
     return ink_plan_place(out->storages, out->n_storages, &out->arena_bytes, error);

@@ -1,5 +1,7 @@
 #include "backend/cuda/unite.h"
 
+#include "backend/cuda/linear_thin_plan.h"
+
 static bool same_place(const ink_cuda_operand *a, const ink_cuda_operand *b) {
     return a->where == b->where && a->index == b->index;
 }
@@ -43,7 +45,7 @@ static void rotate_last(ink_cuda_lowered *l, int32_t i) {
 
 /* Of two that do not need each other, the one with few rows. */
 static void mark_few(ink_cuda_launch *a, ink_cuda_launch *b) {
-    enum { few = 128, times = 8 };
+    enum { few = ink_thin_most_rows, times = 8 };
     const int64_t rows[2] = {a->in[0].rows, b->in[0].rows};
     a->beside = rows[0] <= few && rows[0] * times <= rows[1];
     b->beside = rows[1] <= few && rows[1] * times <= rows[0];
