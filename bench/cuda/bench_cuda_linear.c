@@ -1,12 +1,13 @@
 /*
  * Products on the device, at the sizes of the transformer's blocks: cuBLASLt's for the image and for the
  * text, one after the other, beside our own that computes both in one launch, without and with the norm and
- * rotation of q and k. Every case runs for some tenths of a second, as cards that are at their power limit
- * are slower then than for a moment. Prints microseconds for a run, TFLOP/s, and what the card says of its
- * power and clock, if libnvidia-ml is there.
+ * rotation of q and k; then the image's of e4m3 numbers, alone. Every case runs for some tenths of a second,
+ * as cards that are at their power limit are slower then than for a moment. Prints microseconds for a run,
+ * TFLOP/s, and what the card says of its power and clock, if libnvidia-ml is there.
  *
  *   bench_cuda_linear [ROWS TEXT_ROWS]...     (default: the sizes of 512, 1024 and 1328 pixels)
  */
+#include "backend/cuda/fp8.h"
 #include "backend/cuda/linear_hopper_plan.h"
 #include "backend/cuda/memory.h"
 #include "meter.h"
@@ -71,7 +72,26 @@ typedef struct shape {
     bool rotates;
 } shape;
 
-static void open_problems(bench *b, const shape *s, const int64_t rows[2]) {
+/* The same rounded; the bf16 numbers are freed. */
+static void *device_e4m3(uint16_t *numbers, int64_t rows, int64_t columns) {
+    void *memory;
+    must(cudaMalloc(&memory, ink_cuda_fp8_bytes(rows, columns)));
+    const ink_cuda_matrix from = {numbers, INK_BF16, rows, columns, columns},
+                          to = {memory, INK_F8_E4M3, rows, columns, columns};
+    must(ink_cuda_quantise_rows(NULL, &from, INK_ACT_NONE, &to));
+    must(cudaDeviceSynchronize());
+    must(cudaFree(numbers));
+    return memory;
+}
+
+static void round_factors(ink_cuda_linear_problem *p) {
+    p->x.data = device_e4m3(p->x.data, p->x.rows, p->x.columns);
+    p->weight = device_e4m3((uint16_t *)(uintptr_t)p->weight, p->out.columns, p->x.columns);
+    p->x.dtype = INK_F8_E4M3;
+    p->activation = INK_ACT_NONE; /* the rounding of the result does it */
+}
+
+static void open_problems(bench *b, const shape *s, const int64_t rows[2], bool fp8) {
     uint16_t *wide = make_pattern(1), *narrow = make_pattern((float)(1 / sqrt((double)s->k)));
     for (int c = 0; c < copies; c++) {
         ink_hopper_linear_problem *p = &b->problems[c];
@@ -84,6 +104,7 @@ static void open_problems(bench *b, const shape *s, const int64_t rows[2]) {
                                           .bias = device_numbers(wide, s->n),
                                           .activation = s->activation,
                                           .out = {device_numbers(wide, m * s->n), INK_BF16, m, s->n, s->n}};
+            if (fp8) round_factors(&p->products[i]);
         }
     }
     free(wide), free(narrow);
@@ -194,12 +215,13 @@ static void open_own(bench *b) {
              &error);
 }
 
-static void run_case(bench *b, const shape *s, const int64_t rows[2]) {
+static void run_case(bench *b, const shape *s, const int64_t rows[2], bool fp8) {
     ink_error error;
-    open_problems(b, s, rows);
+    open_problems(b, s, rows, fp8);
     const ink_hopper_linear_problem *p = &b->problems[0];
     const double flops = 2.0 * (double)(rows[0] + rows[1]) * (double)s->n * (double)s->k;
-    printf("%-5s %5lld + %3lld rows\n", s->name, (long long)rows[0], (long long)rows[1]);
+    printf("%-5s %5lld + %3lld rows%s\n", s->name, (long long)rows[0], (long long)rows[1],
+           fp8 ? ", e4m3" : "");
     uint16_t *want[2] = {NULL, NULL};
     for (int i = 0; i < p->n_groups; i++) {
         must_run(ink_cuda_linear_find(b->linears, &p->products[i], b->stream, &b->library[i], &error),
@@ -253,8 +275,10 @@ int main(int argc, char **argv) {
     for (int i = 0; i < n; i++) {
         const int64_t rows[2] = {argc > 2 ? atoll(argv[2 * i + 1]) : usual[i][0],
                                  argc > 2 ? atoll(argv[2 * i + 2]) : usual[i][1]};
+        const int64_t image[2] = {rows[0], 0};
         for (size_t k = 0; k < sizeof shapes / sizeof shapes[0]; k++) {
-            run_case(&b, &shapes[k], rows);
+            run_case(&b, &shapes[k], rows, false);
+            run_case(&b, &shapes[k], image, true);
         }
     }
     ink_cuda_linears_destroy(b.linears);

@@ -3,9 +3,10 @@
  * what is fastest alone, as the card is at its power limit. Full-size model, synthetic weights, prompts of 64
  * tokens. Prints milliseconds and joules of a step, in runs of about a second, each way twice.
  *
- *   bench_cuda_step [-w WAY] [MODEL_FOLDER [SIDE PASSES]...]
+ *   bench_cuda_step [-w WAY] [-b N] [MODEL_FOLDER [SIDE PASSES]...]
  *
  *   -w WAY          only this one, such as "bf16"
+ *   -b N            the text runs beside the image on so many multiprocessors, where nothing else is said
  *   MODEL_FOLDER    models/qwen-image
  *   SIDE PASSES     512 1 512 2 1024 1 1024 2 1328 1
  */
@@ -130,8 +131,14 @@ static void measure(const step *s, const meter *m, const char *name) {
     fflush(stdout);
 }
 
-static void measure_size(const ink_transformer_config *config, const meter *m, const char *only, int64_t side,
-                         int64_t passes) {
+/* What is asked for. */
+typedef struct selection {
+    const char *way; /* nullable: all */
+    int beside;
+} selection;
+
+static void measure_size(const ink_transformer_config *config, const meter *m, const selection *wish,
+                         int64_t side, int64_t passes) {
     ink_error error;
     ink_weights *weights;
     ink_layout layout;
@@ -146,8 +153,10 @@ static void measure_size(const ink_transformer_config *config, const meter *m, c
     for (int round = 0; round < rounds; round++) {
         for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
             step s;
-            if (only && strcmp(only, ways[i].name) != 0) continue;
-            open_step(&s, graph, &ways[i].settings);
+            ink_cuda_settings settings = ways[i].settings;
+            if (wish->way && strcmp(wish->way, ways[i].name) != 0) continue;
+            if (!settings.beside) settings.beside = wish->beside;
+            open_step(&s, graph, &settings);
             measure(&s, m, ways[i].name);
             close_step(&s);
         }
@@ -164,11 +173,10 @@ int main(int argc, char **argv) {
         printf("%s\n", text);
         return 77;
     }
-    const char *only = NULL;
-    if (argc > 2 && strcmp(argv[1], "-w") == 0) {
-        only = argv[2];
-        argc -= 2;
-        argv += 2;
+    selection wish = {0};
+    for (; argc > 2 && argv[1][0] == '-'; argc -= 2, argv += 2) {
+        if (strcmp(argv[1], "-w") == 0) wish.way = argv[2];
+        if (strcmp(argv[1], "-b") == 0) wish.beside = atoi(argv[2]);
     }
     ink_error error;
     ink_transformer_config config;
@@ -179,7 +187,7 @@ int main(int argc, char **argv) {
     const int n = argc > 3 ? argc - 2 : (int)(sizeof usual / sizeof usual[0]);
     printf("%s\n", text);
     for (int i = 0; i + 1 < n; i += 2) {
-        measure_size(&config, &m, only, strtoll(sizes[i], NULL, 10), strtoll(sizes[i + 1], NULL, 10));
+        measure_size(&config, &m, &wish, strtoll(sizes[i], NULL, 10), strtoll(sizes[i + 1], NULL, 10));
     }
     return 0;
 }

@@ -6,11 +6,13 @@
 
 /* What a multiprocessor takes in of W, with its share of x, and what it computes: of those that run beside
  * others, and of the others. Measured on an H100. */
-static const double bytes_per_second = 60e9, beside_flops_per_second = 3.5e12, flops_per_second = 5e12;
+static const double bytes_per_second = 60e9, beside_flops_per_second = 3.5e12, flops_per_second = 5e12,
+                    fp8_flops_per_second = 9.5e12;
 /* Nobody should have to wait for what runs beside: it may take this part of the time of the others. */
 static const double most_part = 0.9;
-/* Larger products divide well among 128 of 132 multiprocessors, and not among fewer. */
-enum { most_beside = 4 };
+/* Products of bf16 divide well among 128 of 132 multiprocessors, and not among fewer; those of e4m3 have
+ * smaller tiles. With 2, whoever waits is waited for: at 1328 x 1328 they were slower than 4. */
+enum { fewest_beside = 4, most_beside = 4, most_beside_fp8 = 8, beside_step = 2 };
 
 /* Multiply-adds for each row. */
 static double weights_of(const ink_cuda_launch *l) {
@@ -18,13 +20,16 @@ static double weights_of(const ink_cuda_launch *l) {
 }
 
 int ink_cuda_beside_processors(const ink_cuda_lowered *lowered, int major, int minor, int multiprocessors) {
-    double bytes = 0, beside = 0, others = 0;
+    double bytes = 0, beside = 0, others = 0; /* the last in seconds of one multiprocessor */
+    int most = most_beside;
     for (int32_t i = 0; i < lowered->n_launches; i++) {
         const ink_cuda_launch *l = &lowered->launches[i];
         if (l->op != INK_OP_LINEAR) continue;
         const double flops = 2 * weights_of(l) * (double)l->in[0].rows;
+        const bool fp8 = l->in[0].dtype == INK_F8_E4M3;
         if (!l->beside) {
-            others += flops;
+            others += flops / (fp8 ? fp8_flops_per_second : flops_per_second);
+            if (fp8) most = most_beside_fp8;
             continue;
         }
         if (l->in[0].dtype != INK_BF16 || l->out[0].dtype != INK_BF16) return 0; /* no kernel of ours */
@@ -32,8 +37,8 @@ int ink_cuda_beside_processors(const ink_cuda_lowered *lowered, int major, int m
         beside += flops;
     }
     if (bytes <= 0 || major != 9 || minor != 0) return 0;
-    for (int n = ink_thin_cluster; n <= most_beside; n += ink_thin_cluster) {
-        const double room = most_part * others / (flops_per_second * (multiprocessors - n));
+    for (int n = fewest_beside; n <= most; n += beside_step) {
+        const double room = most_part * others / (multiprocessors - n);
         if (bytes / (bytes_per_second * n) <= room && beside / (beside_flops_per_second * n) <= room)
             return n;
     }

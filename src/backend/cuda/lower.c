@@ -389,8 +389,7 @@ static void note_beside(ink_cuda_lowering *l) {
     for (int32_t i = 0; i < out->n_launches; i++) {
         if (i >= last) {
             first = last;
-            for (last = i + 1; last < out->n_launches && out->launches[last].op != INK_OP_ATTENTION; last++) {
-            }
+            last = ink_cuda_next_attention(out, i);
         }
         if (out->launches[i].beside) note_uses(l, &out->launches[i], first, last);
     }

@@ -43,14 +43,6 @@ static void rotate_last(ink_cuda_lowered *l, int32_t i) {
     l->launches[i + 2] = rotation;
 }
 
-/* Of two that do not need each other, the one with few rows. */
-static void mark_few(ink_cuda_launch *a, ink_cuda_launch *b) {
-    enum { few = ink_thin_most_rows, times = 8 };
-    const int64_t rows[2] = {a->in[0].rows, b->in[0].rows};
-    a->beside = rows[0] <= few && rows[0] * times <= rows[1];
-    b->beside = rows[1] <= few && rows[1] * times <= rows[0];
-}
-
 static void unite_products(ink_cuda_lowered *l) {
     for (int32_t i = 0; i < l->n_launches; i += 1 + l->launches[i].more) {
         if (l->launches[i].op != INK_OP_LINEAR) continue;
@@ -60,7 +52,6 @@ static void unite_products(ink_cuda_lowered *l) {
             are_alike(&l->launches[i], &l->launches[other]) && length_of(l, other) == first)
             all += first;
         if (all == 4) rotate_last(l, i);
-        if (all > first) mark_few(&l->launches[i], &l->launches[i + 1]);
         l->launches[i].more = all - 1;
     }
 }
@@ -92,12 +83,45 @@ static void pair(ink_cuda_lowered *l) {
         if (a->op != b->op || !can_be_paired(a) || !can_be_paired(b) || writes_for(a, b) || writes_for(b, a))
             continue;
         a->paired = true;
-        mark_few(a, b);
         i++;
+    }
+}
+
+/* ---- few rows beside many ---- */
+
+/* What a stream consists of between two attentions. */
+static bool is_of_stream(const ink_cuda_launch *l) {
+    return l->op == INK_OP_LINEAR || l->op == INK_OP_LAYER_NORM_MODULATE || l->op == INK_OP_GATED_ADD ||
+           l->op == INK_OP_HEAD_NORM_ROTARY;
+}
+
+int32_t ink_cuda_next_attention(const ink_cuda_lowered *l, int32_t i) {
+    do {
+        i++;
+    } while (i < l->n_launches && l->launches[i].op != INK_OP_ATTENTION);
+    return i;
+}
+
+/* From one attention to the next, what has few rows beside a product of many. */
+static void mark_few(ink_cuda_lowered *l, int32_t first, int32_t end) {
+    enum { few = ink_thin_most_rows, times = 8 };
+    int64_t most = 0;
+    for (int32_t i = first; i < end; i++) {
+        const ink_cuda_launch *launch = &l->launches[i];
+        if (launch->op == INK_OP_LINEAR && launch->in[0].rows > most) most = launch->in[0].rows;
+    }
+    for (int32_t i = first; i < end; i++) {
+        ink_cuda_launch *launch = &l->launches[i];
+        const int64_t rows = launch->in[0].rows;
+        launch->beside = is_of_stream(launch) && rows <= few && rows * times <= most;
     }
 }
 
 void ink_cuda_unite(ink_cuda_lowered *l) {
     unite_products(l);
     pair(l);
+    for (int32_t first = 0, end = 0; first < l->n_launches; first = end) {
+        end = ink_cuda_next_attention(l, first);
+        mark_few(l, first, end);
+    }
 }

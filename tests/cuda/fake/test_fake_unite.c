@@ -15,8 +15,8 @@
 
 enum { blocks = small_step_blocks, steps = small_step_steps, runs = 3 };
 
-static void lower(const small_step *m, bool apart, ink_cuda_lowered *lowered) {
-    const ink_cuda_rules rules = {.activation = INK_BF16, .residual = INK_F32, .apart = apart};
+static void lower(const small_step *m, bool apart, unsigned fp8, ink_cuda_lowered *lowered) {
+    const ink_cuda_rules rules = {.activation = INK_BF16, .residual = INK_F32, .apart = apart, .fp8 = fp8};
     ink_error error = {0};
     if (ink_cuda_lower(m->graph, &rules, lowered, &error) != INK_OK) fail_msg("%s", error.message);
 }
@@ -46,7 +46,7 @@ static void test_blocks_are_united(void **state) {
     small_step m;
     ink_cuda_lowered l;
     small_step_open(&m, 5, 16);
-    lower(&m, true, &l);
+    lower(&m, true, 0, &l);
     int with_rotation = 0, without = 0;
     for (int32_t i = 0; i < l.n_launches; i++) {
         if (l.launches[i].more == 0) continue;
@@ -71,7 +71,7 @@ static void test_joint_rows_are_not_united(void **state) {
     small_step m;
     ink_cuda_lowered l;
     small_step_open(&m, 5, 16);
-    lower(&m, false, &l);
+    lower(&m, false, 0, &l);
     int attentions = 0;
     for (int32_t i = 0; i < l.n_launches; i++) {
         if (l.launches[i].op != INK_OP_ATTENTION) continue;
@@ -142,12 +142,9 @@ static void check_lanes(const ink_cuda_lowered *l, int32_t begin, int32_t end) {
     }
 }
 
-static void test_text_can_run_beside(void **state) {
-    (void)state;
-    small_step m;
+static void check_what_is_beside(const small_step *m, unsigned fp8) {
     ink_cuda_lowered l;
-    small_step_open(&m, 5, 16);
-    lower(&m, true, &l);
+    lower(m, true, fp8, &l);
     int products = 0, norms = 0, rotations = 0;
     for (int32_t i = 0, begin = 0; i < l.n_launches; i++) {
         const ink_cuda_launch *launch = &l.launches[i];
@@ -165,6 +162,14 @@ static void test_text_can_run_beside(void **state) {
     assert_int_equal(rotations, blocks);
     assert_true(norms >= 2 * (blocks - 1));
     ink_cuda_lowered_free(&l);
+}
+
+static void test_text_can_run_beside(void **state) {
+    (void)state;
+    small_step m;
+    small_step_open(&m, 5, 16);
+    check_what_is_beside(&m, 0);
+    check_what_is_beside(&m, INK_CUDA_FP8_DEFAULT);
     small_step_close(&m);
 }
 
@@ -173,30 +178,33 @@ static void test_lanes_change_nothing(void **state) {
     small_step m;
     size_t count = 0;
     small_step_open(&m, 5, 16);
-    float *expected = run_steps(&m, &(ink_cuda_settings){.precision = "bf16", .beside = -1}, &count);
-    assert_int_equal(fake_beside_runs(), 0);
-    float *beside = run_steps(&m, &(ink_cuda_settings){.precision = "bf16", .beside = 4}, &count);
-    assert_int_equal(fake_beside_runs(), 4 * blocks - 3); /* the recorded run; the first one is in turn */
-    assert_memory_equal(beside, expected, count * sizeof *beside);
-    free(expected), free(beside);
+    for (int i = 0; i < 2; i++) {
+        const char *precision = i ? "fp8" : "bf16";
+        float *expected = run_steps(&m, &(ink_cuda_settings){.precision = precision, .beside = -1}, &count);
+        assert_int_equal(fake_beside_runs(), 0);
+        float *beside = run_steps(&m, &(ink_cuda_settings){.precision = precision, .beside = 4}, &count);
+        assert_int_equal(fake_beside_runs(), 4 * blocks - 3); /* the recorded run; the first one is in turn */
+        assert_memory_equal(beside, expected, count * sizeof *beside);
+        free(expected), free(beside);
+    }
     small_step_close(&m);
 }
 
-/* Of two blocks of the full model, on a device with as many multiprocessors as an H100. */
+/* Of some blocks of the full model, on a device with as many multiprocessors as an H100. */
 static int beside_at(int64_t side, int64_t passes, int64_t tokens, unsigned fp8) {
+    enum { layers = 12, pixels = 16, processors = 132 };
     const ink_transformer_config config = {.patch_size = 2,
                                            .in_channels = 64,
                                            .out_channels = 16,
-                                           .num_layers = 2,
+                                           .num_layers = layers,
                                            .num_heads = 24,
                                            .head_dim = 128,
                                            .joint_attention_dim = 3584,
                                            .axes = {16, 56, 56},
                                            .dim = 3072,
-                                           .modulation_columns = (2 * 12 + 2) * 3072};
+                                           .modulation_columns = (layers * 12 + 2) * 3072};
     const ink_cuda_rules rules = {.activation = INK_BF16, .residual = INK_BF16, .apart = true, .fp8 = fp8};
     const int64_t both[INK_MAX_PASSES] = {tokens, tokens};
-    enum { pixels = 16, processors = 132 };
     small_step m;
     ink_cuda_lowered l;
     assert_int_equal(ink_weights_create_synthetic(&m.weights, NULL), INK_OK);
@@ -216,10 +224,13 @@ static void test_when_it_pays(void **state) {
     assert_int_equal(beside_at(512, 1, 64, 0), 0);
     assert_int_equal(beside_at(512, 2, 64, 0), 0);
     assert_int_equal(beside_at(1024, 1, 64, 0), 4);
-    assert_int_equal(beside_at(1024, 2, 64, 0), 4); /* 2 would be waited for */
-    assert_int_equal(beside_at(1328, 1, 64, 0), 2);
+    assert_int_equal(beside_at(1024, 2, 64, 0), 4);
+    assert_int_equal(beside_at(1328, 1, 64, 0), 4);
     assert_int_equal(beside_at(1328, 2, 65, 0), 0); /* too many rows for the kernel */
-    assert_int_equal(beside_at(1024, 1, 64, INK_CUDA_FP8_DEFAULT), 0);
+    assert_int_equal(beside_at(512, 1, 64, INK_CUDA_FP8_DEFAULT), 0);
+    assert_int_equal(beside_at(1024, 1, 64, INK_CUDA_FP8_DEFAULT), 6);
+    assert_int_equal(beside_at(1328, 1, 64, INK_CUDA_FP8_DEFAULT), 4);
+    assert_int_equal(beside_at(1024, 1, 64, INK_CUDA_FP8_ALL), 0); /* the text's are e4m3 too */
 }
 
 /* ---- what is told of it ---- */
