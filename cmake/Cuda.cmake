@@ -126,13 +126,20 @@ function(ink_add_cuda_tests)
   target_link_libraries(ink_cuda_test_helpers PRIVATE inkstone_internal PkgConfig::CMOCKA)
   target_include_directories(ink_cuda_test_helpers PRIVATE ${tests} ${tests}/kernels)
   target_include_directories(ink_cuda_test_helpers SYSTEM PRIVATE ${CUDAToolkit_INCLUDE_DIRS} ${INK_CUDNN_INCLUDE})
+  file(GLOB kernels CONFIGURE_DEPENDS ${tests}/cuda/*.cu)
+  ink_cuda_architecture_flags(architecture)
+  add_library(ink_cuda_test_kernels STATIC ${kernels})
+  set_target_properties(ink_cuda_test_kernels PROPERTIES CUDA_STANDARD 17 CUDA_STANDARD_REQUIRED ON
+    CUDA_RUNTIME_LIBRARY Static)
+  target_compile_options(ink_cuda_test_kernels PRIVATE ${architecture})
+  target_include_directories(ink_cuda_test_kernels PRIVATE ${tests})
   foreach(source IN LISTS programs)
     cmake_path(GET source STEM name)
     ink_add_program(${name} ${source} "")
     target_include_directories(${name} PRIVATE ${tests}/kernels)
     target_include_directories(${name} SYSTEM PRIVATE ${CUDAToolkit_INCLUDE_DIRS} ${INK_CUDNN_INCLUDE})
-    target_link_libraries(${name} PRIVATE ink_cuda_test_helpers ink_cuda_objects inkstone_internal
-      CUDA::cudart_static CUDA::cublasLt PkgConfig::CMOCKA)
+    target_link_libraries(${name} PRIVATE ink_cuda_test_helpers ink_cuda_test_kernels ink_cuda_objects
+      inkstone_internal CUDA::cudart_static CUDA::cublasLt PkgConfig::CMOCKA)
     set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests/cuda
       LINKER_LANGUAGE C)
     string(REGEX REPLACE "^test_cuda_" "" label ${name})

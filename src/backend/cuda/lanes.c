@@ -8,6 +8,8 @@
  * others, and of the others. Measured on an H100. */
 static const double bytes_per_second = 60e9, beside_flops_per_second = 3.5e12, flops_per_second = 5e12,
                     fp8_flops_per_second = 9.5e12;
+/* What the whole device takes in of W where it has nothing else to do. */
+static const double bytes_per_second_in_turn = 2.1e12;
 /* Nobody should have to wait for what runs beside: it may take this part of the time of the others. */
 static const double most_part = 0.9;
 /* Products of bf16 divide well among 128 of 132 multiprocessors, and not among fewer; those of e4m3 have
@@ -38,7 +40,9 @@ int ink_cuda_beside_processors(const ink_cuda_lowered *lowered, int major, int m
     }
     if (bytes <= 0 || major != 9 || minor != 0) return 0;
     for (int n = fewest_beside; n <= most; n += beside_step) {
-        const double room = most_part * others / (multiprocessors - n);
+        const double room = most_part * others / (multiprocessors - n),
+                     lost = others / (multiprocessors - n) - others / multiprocessors;
+        if (lost >= bytes / bytes_per_second_in_turn) return 0;
         if (bytes / (bytes_per_second * n) <= room && beside / (beside_flops_per_second * n) <= room)
             return n;
     }

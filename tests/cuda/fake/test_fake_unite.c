@@ -226,10 +226,12 @@ static void test_when_it_pays(void **state) {
     assert_int_equal(beside_at(1024, 1, 64, 0), 4);
     assert_int_equal(beside_at(1024, 2, 64, 0), 4);
     assert_int_equal(beside_at(1328, 1, 64, 0), 4);
-    assert_int_equal(beside_at(1328, 2, 65, 0), 0); /* too many rows for the kernel */
+    assert_int_equal(beside_at(1328, 2, 64, 0), 0); /* the image would lose more than the text takes */
+    assert_int_equal(beside_at(1024, 2, 65, 0), 0); /* too many rows for the kernel */
     assert_int_equal(beside_at(512, 1, 64, INK_CUDA_FP8_DEFAULT), 0);
     assert_int_equal(beside_at(1024, 1, 64, INK_CUDA_FP8_DEFAULT), 6);
     assert_int_equal(beside_at(1328, 1, 64, INK_CUDA_FP8_DEFAULT), 4);
+    assert_int_equal(beside_at(1328, 2, 64, INK_CUDA_FP8_DEFAULT), 4);
     assert_int_equal(beside_at(1024, 1, 64, INK_CUDA_FP8_ALL), 0); /* the text's are e4m3 too */
 }
 
