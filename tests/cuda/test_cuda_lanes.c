@@ -56,9 +56,10 @@ static void test_lanes(void **unused) {
     run_trials("bf16", 1.5e-2f);
 }
 
+/* The same by an H100: 1.8e-2; a sum in another order may round an activation to another e4m3 number. */
 static void test_lanes_of_fp8(void **unused) {
     (void)unused;
-    run_trials("fp8", 6e-2f);
+    run_trials("fp8", 5e-2f);
 }
 
 int main(void) {

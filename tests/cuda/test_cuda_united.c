@@ -307,10 +307,10 @@ static void test_many_tiles(void **unused) {
 
 /* ---- few rows ---- */
 
-static void run_thin(const ink_cuda_linear_problem *p, int width) {
+static void run_thin(const ink_cuda_linear_problem *p, int width, cudaStream_t stream) {
     ink_error error = {0};
     if (ink_thin_linear_prepare(p, width, &error) != INK_OK ||
-        ink_thin_linear_run(p, width, NULL, &error) != INK_OK)
+        ink_thin_linear_run(p, width, stream, &error) != INK_OK)
         fail_msg("INK_KERNEL_SEED=%" PRIu64 ": %s", seed_now, error.message);
 }
 
@@ -333,7 +333,7 @@ static void multiply_few(void) {
     const ink_cuda_linear_problem problem = problem_of(&g);
     const int least = ink_thin_width_of(&problem, major, minor, multiprocessors);
     assert_true(least >= 0);
-    run_thin(&problem, least + (int)draw(ink_thin_widths - least));
+    run_thin(&problem, least + (int)draw(ink_thin_widths - least), NULL);
     compare(&g, "few rows");
     check(
         cudaMemset2D(g.out.matrix.data, (size_t)g.out.matrix.stride * 2, 0xFF, (size_t)g.n * 2, (size_t)g.m));
@@ -353,18 +353,23 @@ static void multiply_early(int64_t n, int64_t m) {
     group g = {.m = m, .n = n, .k = 3072, .biased = true};
     open_group(&g, false);
     ink_cuda_linear_problem problem = problem_of(&g);
+    const int width = ink_thin_width_of(&problem, major, minor, multiprocessors);
     const size_t row = (size_t)g.k * 2, pitch = (size_t)problem.x.stride * 2, bytes = pitch * (size_t)m;
     void *x;
+    cudaStream_t stream;
+    check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
     check(cudaMalloc(&x, bytes));
     check(cudaMemcpy2D(x, pitch, problem.x.data, pitch, row, (size_t)m, cudaMemcpyDeviceToDevice));
     check(cudaMemset2D(problem.x.data, pitch, 0xFF, row, (size_t)m));
-    run_thin(&problem, ink_thin_width_of(&problem, major, minor, multiprocessors)); /* loads the kernel */
+    run_thin(&problem, width, stream); /* loads the kernel */
     check(cudaDeviceSynchronize());
-    check(late_copy(NULL, problem.x.data, x, bytes - pitch + row, late_ns));
     problem.early = true;
-    run_thin(&problem, ink_thin_width_of(&problem, major, minor, multiprocessors));
+    check(late_copy(stream, problem.x.data, x, bytes - pitch + row, late_ns));
+    run_thin(&problem, width, stream);
+    check(cudaStreamSynchronize(stream));
     compare(&g, "early");
     check(cudaFree(x));
+    check(cudaStreamDestroy(stream));
     close_group(&g);
 }
 

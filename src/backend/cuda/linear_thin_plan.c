@@ -56,7 +56,9 @@ ink_status ink_thin_linear_run(const ink_cuda_linear_problem *p, int width, cuda
 }
 
 ink_status ink_beside_linear_prepare(const ink_cuda_linear_problem *p, ink_error *error) {
-    if (!can(p)) return ink_fail(error, INK_ERROR_INTERNAL, "a product cannot run beside others");
+    ink_hopper_encode encode;
+    if (!can(p)) return ink_fail(error, INK_ERROR_UNSUPPORTED, "a product cannot run beside others");
+    INK_TRY(ink_hopper_find_encode(&encode, error));
     return ink_beside_allow((int)p->x.rows, p->activation, error);
 }
 

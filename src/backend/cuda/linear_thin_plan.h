@@ -27,6 +27,7 @@ ink_status ink_thin_linear_prepare(const ink_cuda_linear_problem *problem, int w
 ink_status ink_thin_linear_run(const ink_cuda_linear_problem *problem, int width, cudaStream_t stream,
                                ink_error *error);
 
+/* Once before runs of such a problem. INK_ERROR_UNSUPPORTED also if it is of another kind. */
 ink_status ink_beside_linear_prepare(const ink_cuda_linear_problem *problem, ink_error *error);
 ink_status ink_beside_linear_run(const ink_cuda_linear_problem *problem, int multiprocessors,
                                  cudaStream_t stream, ink_error *error);

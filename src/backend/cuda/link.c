@@ -14,7 +14,6 @@
 
 static ink_status choose_linear(ink_cuda_program *p, int32_t i, ink_error *error) {
     const ink_cuda_linear_problem problem = ink_cuda_linear_problem_of(p, &p->lowered.launches[i]);
-    if (p->beside && p->lowered.launches[i].beside) INK_TRY(ink_beside_linear_prepare(&problem, error));
     return ink_cuda_linear_find(p->context->linears, &problem, p->context->stream, &p->choices[i].linear,
                                 error);
 }
@@ -113,11 +112,28 @@ static size_t choices_bytes(const ink_cuda_program *p) {
     return bytes;
 }
 
-static ink_status choose(ink_cuda_program *p, ink_error *error) {
+/* Whether some launches run beside others, on how many multiprocessors; all their products have a kernel for
+ * it, or none does. */
+static ink_status choose_beside(ink_cuda_program *p, ink_error *error) {
     const ink_cuda_context *c = p->context;
     p->beside = p->stream || c->beside < 0 ? 0
                 : c->beside > 0            ? c->beside
                                 : ink_cuda_beside_processors(&p->lowered, c->major, c->minor, c->processors);
+    for (int32_t i = 0; p->beside && i < p->lowered.n_launches; i++) {
+        const ink_cuda_launch *l = &p->lowered.launches[i];
+        if (!l->beside || l->op != INK_OP_LINEAR) continue;
+        const ink_cuda_linear_problem problem = ink_cuda_linear_problem_of(p, l);
+        const ink_status status = ink_beside_linear_prepare(&problem, error);
+        if (status == INK_ERROR_UNSUPPORTED)
+            p->beside = 0;
+        else
+            INK_TRY(status);
+    }
+    return INK_OK;
+}
+
+static ink_status choose(ink_cuda_program *p, ink_error *error) {
+    INK_TRY(choose_beside(p, error));
     INK_TRY(choose_all(p, error));
     /* Launches take turns with what comes for them, or run in two lanes. */
     if (p->stream || p->beside) return INK_OK;

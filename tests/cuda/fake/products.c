@@ -134,8 +134,12 @@ int fake_beside_runs(void) {
     return runs;
 }
 
+/* As the device's kernel, which has two blocks for the inputs. */
 ink_status ink_beside_linear_prepare(const ink_cuda_linear_problem *p, ink_error *error) {
+    enum { fewest_inputs = 128 };
     const ink_cuda_linear *ignored;
+    if (p->x.columns < fewest_inputs || p->x.dtype != INK_BF16)
+        return ink_fail(error, INK_ERROR_UNSUPPORTED, "a product cannot run beside others");
     return ink_cuda_linear_find(NULL, p, NULL, &ignored, error);
 }
 
