@@ -13,37 +13,43 @@ static const double bytes_per_second_in_turn = 2.1e12;
 /* Nobody should have to wait for what runs beside: it may take this part of the time of the others. */
 static const double most_part = 0.9;
 /* Products of bf16 divide well among 128 of 132 multiprocessors, and not among fewer; those of e4m3 have
- * smaller tiles. With 2, whoever waits is waited for: at 1328 x 1328 they were slower than 4. */
+ * smaller tiles. With fewer than 4 the others lose less, but wait longer where they must. */
 enum { fewest_beside = 4, most_beside = 4, most_beside_fp8 = 8, beside_step = 2 };
 
-/* Multiply-adds for each row. */
-static double weights_of(const ink_cuda_launch *l) {
-    return (double)l->in[0].columns * (double)l->out[0].columns;
+/* All products of a program. */
+typedef struct product_costs {
+    double bytes, flops; /* of those that run beside others */
+    double others;       /* seconds of one multiprocessor */
+    int most;            /* multiprocessors that the others can spare */
+} product_costs;
+
+/* False if there is no kernel of ours for some that would run beside others. */
+static bool add_cost(const ink_cuda_launch *l, product_costs *costs) {
+    const bool fp8 = l->in[0].dtype == INK_F8_E4M3;
+    const double weights = (double)l->in[0].columns * (double)l->out[0].columns,
+                 flops = 2 * weights * (double)l->in[0].rows;
+    if (!l->beside) {
+        costs->others += flops / (fp8 ? fp8_flops_per_second : flops_per_second);
+        if (fp8) costs->most = most_beside_fp8;
+        return true;
+    }
+    costs->bytes += weights * sizeof(uint16_t);
+    costs->flops += flops;
+    return l->in[0].dtype == INK_BF16 && l->out[0].dtype == INK_BF16;
 }
 
 int ink_cuda_beside_processors(const ink_cuda_lowered *lowered, int major, int minor, int multiprocessors) {
-    double bytes = 0, beside = 0, others = 0; /* the last in seconds of one multiprocessor */
-    int most = most_beside;
+    product_costs c = {.most = most_beside};
     for (int32_t i = 0; i < lowered->n_launches; i++) {
         const ink_cuda_launch *l = &lowered->launches[i];
-        if (l->op != INK_OP_LINEAR) continue;
-        const double flops = 2 * weights_of(l) * (double)l->in[0].rows;
-        const bool fp8 = l->in[0].dtype == INK_F8_E4M3;
-        if (!l->beside) {
-            others += flops / (fp8 ? fp8_flops_per_second : flops_per_second);
-            if (fp8) most = most_beside_fp8;
-            continue;
-        }
-        if (l->in[0].dtype != INK_BF16 || l->out[0].dtype != INK_BF16) return 0; /* no kernel of ours */
-        bytes += weights_of(l) * sizeof(uint16_t);
-        beside += flops;
+        if (l->op == INK_OP_LINEAR && !add_cost(l, &c)) return 0;
     }
-    if (bytes <= 0 || major != 9 || minor != 0) return 0;
-    for (int n = fewest_beside; n <= most; n += beside_step) {
-        const double room = most_part * others / (multiprocessors - n),
-                     lost = others / (multiprocessors - n) - others / multiprocessors;
-        if (lost >= bytes / bytes_per_second_in_turn) return 0;
-        if (bytes / (bytes_per_second * n) <= room && beside / (beside_flops_per_second * n) <= room)
+    if (c.bytes <= 0 || major != 9 || minor != 0) return 0;
+    for (int n = fewest_beside; n <= c.most; n += beside_step) {
+        const double time = c.others / (multiprocessors - n), lost = time - c.others / multiprocessors;
+        if (lost >= c.bytes / bytes_per_second_in_turn) return 0;
+        if (c.bytes / (bytes_per_second * n) <= most_part * time &&
+            c.flops / (beside_flops_per_second * n) <= most_part * time)
             return n;
     }
     return 0;
