@@ -175,8 +175,14 @@ int main(int argc, char **argv) {
     }
     selection wish = {0};
     for (; argc > 2 && argv[1][0] == '-'; argc -= 2, argv += 2) {
-        if (strcmp(argv[1], "-w") == 0) wish.way = argv[2];
-        if (strcmp(argv[1], "-b") == 0) wish.beside = atoi(argv[2]);
+        if (strcmp(argv[1], "-w") == 0) {
+            wish.way = argv[2];
+        } else if (strcmp(argv[1], "-b") == 0) {
+            wish.beside = atoi(argv[2]);
+        } else {
+            fprintf(stderr, "bench_cuda_step: unknown option %s; there are -w WAY and -b N\n", argv[1]);
+            return 2;
+        }
     }
     ink_error error;
     ink_transformer_config config;
