@@ -385,13 +385,11 @@ static void note_uses(ink_cuda_lowering *l, const ink_cuda_launch *launch, int32
  * memory is its own from the one to the other. */
 static void note_beside(ink_cuda_lowering *l) {
     const ink_cuda_lowered *out = l->out;
-    int32_t first = 0, last = 0;
-    for (int32_t i = 0; i < out->n_launches; i++) {
-        if (i >= last) {
-            first = last;
-            last = ink_cuda_next_attention(out, i);
+    for (int32_t first = 0, end = 0; first < out->n_launches; first = end) {
+        end = ink_cuda_next_attention(out, first);
+        for (int32_t i = first; i < end; i++) {
+            if (out->launches[i].beside) note_uses(l, &out->launches[i], first, end);
         }
-        if (out->launches[i].beside) note_uses(l, &out->launches[i], first, last);
     }
 }
 
