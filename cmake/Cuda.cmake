@@ -69,6 +69,14 @@ function(ink_cuda_architecture_flags result)
   set(${result} "${flags}" PARENT_SCOPE)
 endfunction()
 
+# How CUDA code is compiled: for the devices that are asked for, and what the plug-in need not export stays in it.
+function(ink_compile_cuda target)
+  ink_cuda_architecture_flags(architecture)
+  set_target_properties(${target} PROPERTIES CUDA_STANDARD 17 CUDA_STANDARD_REQUIRED ON CUDA_VISIBILITY_PRESET hidden
+    CUDA_RUNTIME_LIBRARY Static)
+  target_compile_options(${target} PRIVATE "$<$<COMPILE_LANGUAGE:CUDA>:${architecture};-O3>")
+endfunction()
+
 # The archive of the library, for the plug-in takes from it what it shares with the library.
 macro(ink_cuda_archive result)
   set(${result} inkstone)
@@ -80,10 +88,9 @@ endmacro()
 function(ink_add_cuda)
   file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/backend/cuda/*.c
     ${PROJECT_SOURCE_DIR}/src/backend/cuda/*.cu)
-  ink_cuda_architecture_flags(architecture)
   add_library(ink_cuda_objects STATIC ${sources})
-  set_target_properties(ink_cuda_objects PROPERTIES POSITION_INDEPENDENT_CODE ON
-    CUDA_STANDARD 17 CUDA_STANDARD_REQUIRED ON CUDA_VISIBILITY_PRESET hidden CUDA_RUNTIME_LIBRARY Static)
+  set_target_properties(ink_cuda_objects PROPERTIES POSITION_INDEPENDENT_CODE ON)
+  ink_compile_cuda(ink_cuda_objects)
   target_include_directories(ink_cuda_objects PRIVATE include src)
   target_include_directories(ink_cuda_objects SYSTEM PRIVATE ${CUDAToolkit_INCLUDE_DIRS} ${INK_CUDNN_INCLUDE})
   # What C is compiled with goes to C alone.
@@ -95,7 +102,6 @@ function(ink_add_cuda)
       target_compile_definitions(ink_cuda_objects PRIVATE "$<$<COMPILE_LANGUAGE:C>:${value}>")
     endif()
   endforeach()
-  target_compile_options(ink_cuda_objects PRIVATE "$<$<COMPILE_LANGUAGE:CUDA>:${architecture};-O3>")
 
   ink_cuda_archive(archive)
   add_library(inkstone_cuda MODULE ${PROJECT_SOURCE_DIR}/src/backend/cuda/plugin.c)
@@ -127,12 +133,9 @@ function(ink_add_cuda_tests)
   target_include_directories(ink_cuda_test_helpers PRIVATE ${tests} ${tests}/kernels)
   target_include_directories(ink_cuda_test_helpers SYSTEM PRIVATE ${CUDAToolkit_INCLUDE_DIRS} ${INK_CUDNN_INCLUDE})
   file(GLOB kernels CONFIGURE_DEPENDS ${tests}/cuda/*.cu)
-  ink_cuda_architecture_flags(architecture)
   add_library(ink_cuda_test_kernels STATIC ${kernels})
-  set_target_properties(ink_cuda_test_kernels PROPERTIES CUDA_STANDARD 17 CUDA_STANDARD_REQUIRED ON
-    CUDA_RUNTIME_LIBRARY Static)
-  target_compile_options(ink_cuda_test_kernels PRIVATE ${architecture})
-  target_include_directories(ink_cuda_test_kernels PRIVATE ${tests})
+  ink_compile_cuda(ink_cuda_test_kernels)
+  target_include_directories(ink_cuda_test_kernels PRIVATE include src ${tests})
   foreach(source IN LISTS programs)
     cmake_path(GET source STEM name)
     ink_add_program(${name} ${source} "")

@@ -1,6 +1,6 @@
 #include "cuda/late_copy.h"
 
-#include <cstdint>
+#include "backend/cuda/device.cuh"
 
 static __device__ uint64_t now_ns() {
     uint64_t t;
@@ -10,9 +10,7 @@ static __device__ uint64_t now_ns() {
 
 static __global__ void copy_late(unsigned char *to, const unsigned char *from, size_t bytes,
                                  unsigned nanoseconds) {
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
-    cudaTriggerProgrammaticLaunchCompletion();
-#endif
+    allow_next_launch();
     const uint64_t begin = now_ns();
     while (now_ns() - begin < nanoseconds) {
         __nanosleep(1000);

@@ -11,7 +11,8 @@
 extern "C" {
 #endif
 
-/* Copies bytes from device to device after so many nanoseconds, on one multiprocessor. */
+/* Copies bytes from device to device, not overlapping, after so many nanoseconds, on one multiprocessor. An
+ * error is of the launch. */
 cudaError_t late_copy(cudaStream_t stream, void *to, const void *from, size_t bytes, unsigned nanoseconds);
 
 #ifdef __cplusplus
