@@ -7,6 +7,7 @@
  *
  *   -w WAY          only this one, such as "bf16"
  *   -b N            the text runs beside the image on so many multiprocessors, where nothing else is said
+ *   -d N            some columns of each of the text's products do
  *   MODEL_FOLDER    models/qwen-image
  *   SIDE PASSES     512 1 512 2 1024 1 1024 2 1328 1
  */
@@ -135,6 +136,7 @@ static void measure(const step *s, const meter *m, const char *name) {
 typedef struct selection {
     const char *way; /* nullable: all */
     int beside;
+    bool divided;
 } selection;
 
 static void measure_size(const ink_transformer_config *config, const meter *m, const selection *wish,
@@ -155,7 +157,7 @@ static void measure_size(const ink_transformer_config *config, const meter *m, c
             step s;
             ink_cuda_settings settings = ways[i].settings;
             if (wish->way && strcmp(wish->way, ways[i].name) != 0) continue;
-            if (!settings.beside) settings.beside = wish->beside;
+            if (!settings.beside) settings.beside = wish->beside, settings.divided = wish->divided;
             open_step(&s, graph, &settings);
             measure(&s, m, ways[i].name);
             close_step(&s);
@@ -177,10 +179,11 @@ int main(int argc, char **argv) {
     for (; argc > 2 && argv[1][0] == '-'; argc -= 2, argv += 2) {
         if (strcmp(argv[1], "-w") == 0) {
             wish.way = argv[2];
-        } else if (strcmp(argv[1], "-b") == 0) {
+        } else if (strcmp(argv[1], "-b") == 0 || strcmp(argv[1], "-d") == 0) {
             wish.beside = atoi(argv[2]);
+            wish.divided = argv[1][1] == 'd';
         } else {
-            fprintf(stderr, "bench_cuda_step: unknown option %s; there are -w WAY and -b N\n", argv[1]);
+            fprintf(stderr, "bench_cuda_step: unknown option %s; there are -w WAY, -b N and -d N\n", argv[1]);
             return 2;
         }
     }

@@ -36,16 +36,18 @@ static void compare(const float *got, const float *wanted, size_t count, double 
     if (!(error <= tolerance)) fail_msg("differs by %g", error);
 }
 
+/* Ways to compute a step, besides launch after launch. */
 static void run_trials(const char *precision, double tolerance) {
-    for (int trial = 0; trial < 8; trial++) {
+    const ink_cuda_settings ways[] = {{.beside = 2}, {.beside = 4}, {.beside = 2, .divided = true}};
+    for (size_t trial = 0; trial < 4 * sizeof ways / sizeof ways[0]; trial++) {
         small_step m;
         size_t count = 0;
         small_step_open(&m, trial % 2 ? 60 : 7, 64);
-        float *in_turn = run_steps(&m, &(ink_cuda_settings){.precision = precision, .beside = -1}, &count);
-        float *beside = run_steps(
-            &m, &(ink_cuda_settings){.precision = precision, .beside = 2 + 2 * (trial / 4)}, &count);
-        compare(beside, in_turn, count, tolerance);
-        free(in_turn), free(beside);
+        ink_cuda_settings plain = {.precision = precision, .beside = -1}, settings = ways[trial / 4];
+        settings.precision = precision;
+        float *wanted = run_steps(&m, &plain, &count), *got = run_steps(&m, &settings, &count);
+        compare(got, wanted, count, tolerance);
+        free(wanted), free(got);
         small_step_close(&m);
     }
 }

@@ -221,6 +221,7 @@ static ink_status configure(ink_cuda_context *context, const ink_cuda_settings *
     context->separate = settings->separate;
     context->ununited = settings->ununited;
     context->beside = settings->beside;
+    context->divided = settings->divided;
     snprintf(context->description, sizeof context->description, "cuda: %s, %s", device, precision);
     INK_TRY(start_device(context, error));
     INK_TRY(ink_cuda_linears_create(&context->linears, error));

@@ -25,6 +25,7 @@ typedef struct ink_cuda_context {
     unsigned fp8; /* groups of layers, as rules have them */
     bool separate, ununited;
     int beside;          /* as ink_cuda_settings */
+    bool divided;        /* as there */
     cudaStream_t stream; /* everything happens on it, in order */
     ink_cuda_weights *weights;
     ink_cuda_linears *linears;

@@ -19,7 +19,8 @@ typedef struct ink_cuda_settings {
     bool separate;                       /* every operation a launch of its own: nothing is fused */
     bool wide_residual; /* with bf16 and fp8: f32 residual streams, which are bf16 otherwise */
     bool ununited;      /* what could be computed in one go (unite.h) is not */
-    int beside; /* multiprocessors for what may run beside others (lanes.h); -1: nothing does; 0: chosen */
+    int beside;   /* multiprocessors for what may run beside others (beside.h); -1: nothing does; 0: chosen */
+    bool divided; /* with `beside` of more than 0: as ink_cuda_beside has it */
 } ink_cuda_settings;
 
 ink_status ink_cuda_backend_create_with(const ink_cuda_settings *settings, ink_backend **backend,

@@ -42,8 +42,26 @@ ink_cuda_linear_problem ink_cuda_linear_problem_of(const ink_cuda_program *progr
                                      .activation = launch->activation,
                                      .out = ink_cuda_matrix_of(program, &launch->out[0]),
                                      .early = !program->stream && !program->beside,
-                                     .beside = launch->beside ? 0 : program->beside,
+                                     .beside = launch->beside && !program->divided ? 0 : program->beside,
                                      .place = (int32_t)(launch - program->lowered.launches) + 1};
+}
+
+/* Some columns of the result alone. Not of e4m3, whose scales lie behind the matrices. */
+static ink_cuda_linear_problem columns_of(const ink_cuda_linear_problem *all, int64_t first, int64_t count) {
+    ink_cuda_linear_problem p = *all;
+    const int64_t x_bytes = (int64_t)ink_dtype_bytes(p.x.dtype),
+                  out_bytes = (int64_t)ink_dtype_bytes(p.out.dtype);
+    p.weight = (const char *)p.weight + first * p.x.columns * x_bytes;
+    if (p.bias) p.bias = (const char *)p.bias + first * out_bytes;
+    p.out.data = (char *)p.out.data + first * out_bytes;
+    p.out.columns = count;
+    return p;
+}
+
+ink_cuda_linear_problem ink_cuda_rest_of(const ink_cuda_program *program, int32_t i) {
+    const ink_cuda_linear_problem all = ink_cuda_linear_problem_of(program, &program->lowered.launches[i]);
+    const int64_t beside = program->choices[i].beside;
+    return columns_of(&all, beside, all.out.columns - beside);
 }
 
 static ink_cuda_row row_of(const ink_cuda_program *program, const ink_cuda_operand *operand) {
@@ -268,8 +286,8 @@ static cudaError_t start_kernel(const call *c) {
 }
 
 int32_t ink_cuda_count_at(const ink_cuda_program *program, int32_t i) {
-    /* Launches take turns with what comes for them, or run in two lanes. */
-    if (program->stream || program->beside) return 1;
+    /* Launches take turns with what comes for them, or those of a pair are in two lanes. */
+    if (program->stream || (program->beside && !program->divided)) return 1;
     if (program->choices[i].united) return 1 + program->lowered.launches[i].more;
     return program->lowered.launches[i].paired ? 2 : 1;
 }
@@ -280,8 +298,6 @@ ink_status ink_cuda_execute(const ink_cuda_program *program, int32_t i, cudaStre
     const ink_cuda_choice *choice = &program->choices[i];
     if (launch->op == INK_OP_LINEAR) {
         const ink_cuda_linear_problem problem = ink_cuda_linear_problem_of(program, launch);
-        if (program->beside && launch->beside && stream != program->context->stream)
-            return ink_beside_linear_run(&problem, program->beside, stream, error);
         return ink_cuda_linear_run(program->context->linears, choice->linear, &problem, stream, error);
     }
     if (choice->attention) return ink_cuda_attention_run(choice->attention, stream, error);
@@ -295,4 +311,24 @@ ink_status ink_cuda_execute(const ink_cuda_program *program, int32_t i, cudaStre
                     .out = ink_cuda_matrix_of(program, &launch->out[0])};
     const char *what = launch->op >= INK_OP_COUNT ? "a conversion" : ink_op_name(launch->op);
     return ink_cuda_check(start_kernel(&c), what, error);
+}
+
+ink_status ink_cuda_execute_beside(const ink_cuda_program *program, int32_t i, cudaStream_t stream,
+                                   ink_error *error) {
+    const ink_cuda_launch *launch = &program->lowered.launches[i];
+    if (launch->op != INK_OP_LINEAR) return ink_cuda_execute(program, i, stream, error);
+    ink_cuda_linear_problem problem = ink_cuda_linear_problem_of(program, launch);
+    if (program->divided) problem = columns_of(&problem, 0, program->choices[i].beside);
+    return ink_beside_linear_run(&problem, program->beside, stream, error);
+}
+
+ink_status ink_cuda_execute_rest(const ink_cuda_program *program, int32_t i, bool early, cudaStream_t stream,
+                                 ink_error *error) {
+    const ink_cuda_choice *choice = &program->choices[i];
+    if (program->lowered.launches[i].op != INK_OP_LINEAR) return ink_cuda_execute(program, i, stream, error);
+    ink_cuda_linear_problem problem = ink_cuda_rest_of(program, i);
+    if (problem.out.columns == 0) return INK_OK;
+    problem.early = early;
+    return ink_cuda_linear_run(program->context->linears, choice->beside > 0 ? choice->rest : choice->linear,
+                               &problem, stream, error);
 }

@@ -1,60 +1,5 @@
 #include "backend/cuda/lanes.h"
 
-#include "backend/cuda/linear_thin_plan.h"
-
-/* ---- whether it pays ---- */
-
-/* What a multiprocessor takes in of W, with its share of x, and what it computes: of those that run beside
- * others, and of the others. Measured on an H100. */
-static const double bytes_per_second = 60e9, beside_flops_per_second = 3.5e12, flops_per_second = 5e12,
-                    fp8_flops_per_second = 9.5e12;
-/* What the whole device takes in of W where it has nothing else to do. */
-static const double bytes_per_second_in_turn = 2.1e12;
-/* Nobody should have to wait for what runs beside: it may take this part of the time of the others. */
-static const double most_part = 0.9;
-/* Products of bf16 divide well among 128 of 132 multiprocessors, and not among fewer; those of e4m3 have
- * smaller tiles. With fewer than 4 the others lose less, but wait longer where they must. */
-enum { fewest_beside = 4, most_beside = 4, most_beside_fp8 = 8, beside_step = 2 };
-
-/* All products of a program. */
-typedef struct product_costs {
-    double bytes, flops; /* of those that run beside others */
-    double others;       /* seconds of one multiprocessor */
-    int most;            /* multiprocessors that the others can spare */
-} product_costs;
-
-/* False if there is no kernel of ours for some that would run beside others. */
-static bool add_cost(const ink_cuda_launch *l, product_costs *costs) {
-    const bool fp8 = l->in[0].dtype == INK_F8_E4M3;
-    const double weights = (double)l->in[0].columns * (double)l->out[0].columns,
-                 flops = 2 * weights * (double)l->in[0].rows;
-    if (!l->beside) {
-        costs->others += flops / (fp8 ? fp8_flops_per_second : flops_per_second);
-        if (fp8) costs->most = most_beside_fp8;
-        return true;
-    }
-    costs->bytes += weights * sizeof(uint16_t);
-    costs->flops += flops;
-    return l->in[0].dtype == INK_BF16 && l->out[0].dtype == INK_BF16;
-}
-
-int ink_cuda_beside_processors(const ink_cuda_lowered *lowered, int major, int minor, int multiprocessors) {
-    product_costs c = {.most = most_beside};
-    for (int32_t i = 0; i < lowered->n_launches; i++) {
-        const ink_cuda_launch *l = &lowered->launches[i];
-        if (l->op == INK_OP_LINEAR && !add_cost(l, &c)) return 0;
-    }
-    if (c.bytes <= 0 || major != 9 || minor != 0) return 0;
-    for (int n = fewest_beside; n <= c.most; n += beside_step) {
-        const double time = c.others / (multiprocessors - n), lost = time - c.others / multiprocessors;
-        if (lost >= c.bytes / bytes_per_second_in_turn) return 0;
-        if (c.bytes / (bytes_per_second * n) <= most_part * time &&
-            c.flops / (beside_flops_per_second * n) <= most_part * time)
-            return n;
-    }
-    return 0;
-}
-
 /* ---- who waits for whom ---- */
 
 static bool overlap(const ink_cuda_lowered *l, const ink_cuda_operand *a, const ink_cuda_operand *b) {
@@ -78,13 +23,20 @@ static bool conflict(const ink_cuda_lowered *l, const ink_cuda_launch *a, const 
     return false;
 }
 
-/* Must launch i wait for one of the other lane's after `seen`? */
-static bool must_wait(const ink_cuda_lowered *l, int32_t i, int32_t seen) {
-    for (int32_t j = i - 1; j > seen; j--) {
-        if (l->launches[j].beside != l->launches[i].beside && conflict(l, &l->launches[i], &l->launches[j]))
-            return true;
+/* Is all of launch i, or a part of it, in this lane? */
+static bool is_in_lane(const ink_cuda_program *p, int32_t i, int lane) {
+    if (p->divided) return lane == 0 || p->choices[i].beside > 0;
+    return p->lowered.launches[i].beside == (lane == 1);
+}
+
+/* The last launch before i, in the first lane, that what is beside others of i has to wait for; -1: none. */
+static int32_t last_needed(const ink_cuda_program *p, int32_t i) {
+    const ink_cuda_lowered *l = &p->lowered;
+    int32_t k = i - 1;
+    while (k >= 0 && !(is_in_lane(p, k, 0) && conflict(l, &l->launches[i], &l->launches[k]))) {
+        k--;
     }
-    return false;
+    return k;
 }
 
 /* ---- recording ---- */
@@ -107,24 +59,59 @@ void ink_cuda_lanes_close(ink_cuda_lanes *l) {
     if (l->streams[1]) (void)cudaStreamDestroy(l->streams[1]);
 }
 
+/* What was recorded so far. */
+typedef struct recording {
+    const ink_cuda_program *program;
+    const ink_cuda_lanes *lanes;
+    int32_t next;    /* the first launch that was not considered for the second lane */
+    int32_t seen[2]; /* the last launch of the other lane that a lane has waited for */
+    bool forked;
+} recording;
+
 /* The lane waits for everything that the other one was given. */
 static ink_status wait_for_other(const ink_cuda_lanes *l, int lane, ink_error *error) {
     INK_TRY(ink_cuda_check(cudaEventRecord(l->ends[1 - lane], l->streams[1 - lane]), what, error));
     return ink_cuda_check(cudaStreamWaitEvent(l->streams[lane], l->ends[1 - lane], 0), what, error);
 }
 
-ink_status ink_cuda_start_lanes(const ink_cuda_program *p, const ink_cuda_lanes *l, ink_error *error) {
-    const ink_cuda_lowered *lowered = &p->lowered;
-    int32_t seen[2] = {-1, -1}; /* the last launch that a lane has waited for, if it is the other one's */
-    bool forked = false;
-    for (int32_t i = 0; i < lowered->n_launches; i++) {
-        const int lane = lowered->launches[i].beside;
-        if ((lane == 1 && !forked) || must_wait(lowered, i, seen[lane])) {
-            INK_TRY(wait_for_other(l, lane, error));
-            seen[lane] = i - 1;
+/* Gives the second lane what needs nothing of the first one from launch i on: perhaps before its turn. */
+static ink_status give_ready(recording *r, int32_t i, ink_error *error) {
+    const ink_cuda_program *p = r->program;
+    for (; r->next < p->lowered.n_launches; r->next++) {
+        if (!is_in_lane(p, r->next, 1)) continue;
+        const int32_t needed = last_needed(p, r->next);
+        if (needed >= i) return INK_OK;
+        if (!r->forked || needed > r->seen[1]) {
+            INK_TRY(wait_for_other(r->lanes, 1, error));
+            r->seen[1] = i - 1;
+            r->forked = true;
         }
-        forked = forked || lane == 1;
-        INK_TRY(ink_cuda_execute(p, i, l->streams[lane], error));
+        INK_TRY(ink_cuda_execute_beside(p, r->next, r->lanes->streams[1], error));
     }
-    return forked ? wait_for_other(l, 0, error) : INK_OK;
+    return INK_OK;
+}
+
+/* Must launch i wait for what the second lane was given of others? */
+static bool must_wait(const recording *r, int32_t i) {
+    const ink_cuda_lowered *l = &r->program->lowered;
+    for (int32_t j = r->next - 1; j > r->seen[0]; j--) {
+        if (j != i && is_in_lane(r->program, j, 1) && conflict(l, &l->launches[i], &l->launches[j]))
+            return true;
+    }
+    return false;
+}
+
+ink_status ink_cuda_start_lanes(const ink_cuda_program *p, const ink_cuda_lanes *l, ink_error *error) {
+    recording r = {.program = p, .lanes = l, .seen = {-1, -1}};
+    for (int32_t i = 0, count; i < p->lowered.n_launches; i += count) {
+        count = ink_cuda_count_at(p, i);
+        const bool waits = is_in_lane(p, i, 0) && (must_wait(&r, i) || (count > 1 && must_wait(&r, i + 1)));
+        if (waits) { /* before the second lane gets more */
+            INK_TRY(wait_for_other(l, 0, error));
+            r.seen[0] = r.next - 1;
+        }
+        INK_TRY(give_ready(&r, i, error));
+        if (is_in_lane(p, i, 0)) INK_TRY(ink_cuda_execute_rest(p, i, !waits, l->streams[0], error));
+    }
+    return r.forked ? wait_for_other(l, 0, error) : INK_OK;
 }

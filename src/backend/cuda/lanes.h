@@ -1,15 +1,11 @@
 /*
- * Launches of few rows that run beside those of many: the text's stream beside the image's. A few
- * multiprocessors are theirs, which the products of the others leave alone; so the text's weights arrive
- * while the image's products are computed, instead of between them.
+ * A recording of two branches: what runs beside others (beside.h) has a lane of its own, and the lanes wait
+ * for each other only where one writes what the other reads or writes.
  */
 #ifndef INK_BACKEND_CUDA_LANES_H
 #define INK_BACKEND_CUDA_LANES_H
 
 #include "backend/cuda/program.h"
-
-/* How many multiprocessors launches that may run beside others should get; 0: they should run in turn. */
-int ink_cuda_beside_processors(const ink_cuda_lowered *lowered, int major, int minor, int multiprocessors);
 
 /* A stream for each lane, of which the first is the context's, and events for their ends. */
 typedef struct ink_cuda_lanes {

@@ -14,8 +14,7 @@ extern "C" {
 
 enum {
     ink_thin_band_rows = 64, /* of a warpgroup, and of a box of x for problems with no more rows */
-    ink_thin_widths = 4,
-    ink_beside_width = 192 /* columns of the result that a block computes at a time */
+    ink_thin_widths = 4
 };
 
 /* Columns of the result that a cluster computes: one of these. */

@@ -16,7 +16,11 @@
 extern "C" {
 #endif
 
-enum { ink_thin_most_rows = 128, ink_thin_cluster = 2 /* blocks */ };
+enum {
+    ink_thin_most_rows = 128,
+    ink_thin_cluster = 2,  /* blocks */
+    ink_beside_width = 192 /* columns of the result that a block computes at a time, beside others */
+};
 
 /* Which of ink_thin_width: the narrowest with which one round of clusters is enough; -1: there is none, or
  * the problem is of another kind. */

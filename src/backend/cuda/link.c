@@ -2,8 +2,8 @@
  * What a program does once, before it runs: weights to the device, and a choice of how to compute products,
  * attention and convolutions.
  */
+#include "backend/cuda/beside.h"
 #include "backend/cuda/joint.h"
-#include "backend/cuda/lanes.h"
 #include "backend/cuda/linear_thin_plan.h"
 #include "backend/cuda/program.h"
 #include "backend/cuda/settle.h"
@@ -13,9 +13,13 @@
 #include <stdlib.h>
 
 static ink_status choose_linear(ink_cuda_program *p, int32_t i, ink_error *error) {
-    const ink_cuda_linear_problem problem = ink_cuda_linear_problem_of(p, &p->lowered.launches[i]);
-    return ink_cuda_linear_find(p->context->linears, &problem, p->context->stream, &p->choices[i].linear,
-                                error);
+    const ink_cuda_linear_problem problem = ink_cuda_linear_problem_of(p, &p->lowered.launches[i]),
+                                  rest = ink_cuda_rest_of(p, i);
+    ink_cuda_linears *linears = p->context->linears;
+    ink_cuda_choice *choice = &p->choices[i];
+    INK_TRY(ink_cuda_linear_find(linears, &problem, p->context->stream, &choice->linear, error));
+    if (choice->beside == 0 || rest.out.columns == 0) return INK_OK;
+    return ink_cuda_linear_find(linears, &rest, p->context->stream, &choice->rest, error);
 }
 
 static ink_status choose_attention(ink_cuda_program *p, int32_t i, const ink_cuda_attention_plan *like,
@@ -112,23 +116,39 @@ static size_t choices_bytes(const ink_cuda_program *p) {
     return bytes;
 }
 
-/* Whether some launches run beside others, on how many multiprocessors; all their products have a kernel for
- * it, or none does. */
+/* Of products that are divided. Where that was asked for, each is, whether it pays or not. */
+static void choose_columns(ink_cuda_program *p) {
+    const ink_cuda_context *c = p->context;
+    const int64_t round = (int64_t)ink_beside_width * p->beside;
+    for (int32_t i = 0; i < p->lowered.n_launches; i++) {
+        const ink_cuda_launch *l = &p->lowered.launches[i];
+        if (!l->beside || l->op != INK_OP_LINEAR) continue;
+        int64_t columns = ink_cuda_beside_columns(&p->lowered, i, p->beside, c->processors);
+        if (c->divided && columns == 0) columns = round < l->out[0].columns ? round : l->out[0].columns;
+        p->choices[i].beside = columns;
+    }
+}
+
+/* Whether some launches run beside others; all their products have a kernel for it, or none does. */
 static ink_status choose_beside(ink_cuda_program *p, ink_error *error) {
     const ink_cuda_context *c = p->context;
-    p->beside = p->stream || c->beside < 0 ? 0
-                : c->beside > 0            ? c->beside
-                                : ink_cuda_beside_processors(&p->lowered, c->major, c->minor, c->processors);
-    for (int32_t i = 0; p->beside && i < p->lowered.n_launches; i++) {
+    ink_cuda_beside beside = {0};
+    if (!p->stream && c->beside > 0) beside = (ink_cuda_beside){c->beside, c->divided};
+    if (!p->stream && c->beside == 0)
+        beside = ink_cuda_beside_find(&p->lowered, c->major, c->minor, c->processors);
+    for (int32_t i = 0; beside.processors > 0 && i < p->lowered.n_launches; i++) {
         const ink_cuda_launch *l = &p->lowered.launches[i];
         if (!l->beside || l->op != INK_OP_LINEAR) continue;
         const ink_cuda_linear_problem problem = ink_cuda_linear_problem_of(p, l);
         const ink_status status = ink_beside_linear_prepare(&problem, error);
         if (status == INK_ERROR_UNSUPPORTED)
-            p->beside = 0;
+            beside = (ink_cuda_beside){0};
         else
             INK_TRY(status);
     }
+    p->beside = beside.processors;
+    p->divided = beside.divided;
+    if (p->divided) choose_columns(p);
     return INK_OK;
 }
 

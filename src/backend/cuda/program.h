@@ -19,6 +19,8 @@ typedef struct ink_cuda_choice {
     const ink_cuda_linear *linear;          /* owned by the context */
     ink_cuda_attention_plan *attention;     /* owned */
     ink_cuda_conv_plan *conv;               /* owned */
+    int64_t beside;                         /* if products are divided: so many columns run beside others */
+    const ink_cuda_linear *rest;            /* for the other ones, if there are any */
     const struct ink_hopper_linear *united; /* of this launch and `more` after it, in one go; the context's */
 } ink_cuda_choice;
 
@@ -35,7 +37,8 @@ typedef struct ink_cuda_program {
     int64_t used_at;                /* when it ran last, as the context counts */
     struct ink_cuda_stream *stream; /* for weights that come and go; NULL: all stay */
     size_t noted;                   /* bytes that choices take of the device */
-    int beside; /* multiprocessors for launches that run beside others; 0: all run in turn */
+    int beside;                     /* as ink_cuda_beside's processors */
+    bool divided;                   /* as there */
     char *arena;
     int64_t *step; /* on the device */
     bool linked;   /* weights are there, and choices are made for what is bound */
@@ -55,13 +58,20 @@ void *ink_cuda_address(const ink_cuda_program *program, const ink_cuda_operand *
 ink_cuda_matrix ink_cuda_matrix_of(const ink_cuda_program *program, const ink_cuda_operand *operand);
 ink_cuda_linear_problem ink_cuda_linear_problem_of(const ink_cuda_program *program,
                                                    const ink_cuda_launch *launch);
+/* The columns of product i that do not run beside others if it is divided; all, if none do. */
+ink_cuda_linear_problem ink_cuda_rest_of(const ink_cuda_program *program, int32_t i);
 /* How many launches, from i on, are started together: they were chosen to be computed in one go, are a pair,
  * or it is one. */
 int32_t ink_cuda_count_at(const ink_cuda_program *program, int32_t i);
-/* Starts launch i, and the one after it if they are a pair. On another stream than the context's: beside what
- * runs there, with the few multiprocessors that are left. */
+/* Starts launch i, and the one after it if they are a pair. */
 ink_status ink_cuda_execute(const ink_cuda_program *program, int32_t i, cudaStream_t stream,
                             ink_error *error);
+/* The same in two steps: what of launch i runs beside others, with the few multiprocessors that are left for
+ * it, and what does not. `early`: it may begin while the launch before it in the stream ends. */
+ink_status ink_cuda_execute_beside(const ink_cuda_program *program, int32_t i, cudaStream_t stream,
+                                   ink_error *error);
+ink_status ink_cuda_execute_rest(const ink_cuda_program *program, int32_t i, bool early, cudaStream_t stream,
+                                 ink_error *error);
 
 /* ---- run.c ---- */
 /* Starts all launches. `times` is nullable: launch i is followed by event i, if it is not NULL. */

@@ -2,7 +2,8 @@
  * What is computed in one go: which launches are found, that their memory is apart, and that the result is
  * that of launch by launch.
  */
-#include "backend/cuda/lanes.h"
+#include "backend/cuda/beside.h"
+#include "backend/cuda/unite.h"
 #include "cuda/small_step.h"
 #include "cuda/step_program.h"
 #include "fake.h"
@@ -185,14 +186,19 @@ static void test_lanes_change_nothing(void **state) {
         float *beside = run_steps(&m, &(ink_cuda_settings){.precision = precision, .beside = 4}, &count);
         assert_int_equal(fake_beside_runs(), 4 * blocks - 3); /* the recorded run; the first one is in turn */
         assert_memory_equal(beside, expected, count * sizeof *beside);
+        free(beside);
+        beside =
+            run_steps(&m, &(ink_cuda_settings){.precision = precision, .beside = 2, .divided = true}, &count);
+        assert_true(fake_beside_runs() > 0);
+        assert_memory_equal(beside, expected, count * sizeof *beside);
         free(expected), free(beside);
     }
     small_step_close(&m);
 }
 
-/* Of some blocks of the full model, on a device with as many multiprocessors as an H100. */
-static int beside_at(int64_t side, int64_t passes, int64_t tokens, unsigned fp8) {
-    enum { layers = 12, pixels = 16, processors = 132 };
+/* Some blocks of the full model. */
+static void lower_full(int64_t side, int64_t passes, int64_t tokens, unsigned fp8, ink_cuda_lowered *l) {
+    enum { layers = 12, pixels = 16 };
     const ink_transformer_config config = {.patch_size = 2,
                                            .in_channels = 64,
                                            .out_channels = 16,
@@ -206,33 +212,66 @@ static int beside_at(int64_t side, int64_t passes, int64_t tokens, unsigned fp8)
     const ink_cuda_rules rules = {.activation = INK_BF16, .residual = INK_BF16, .apart = true, .fp8 = fp8};
     const int64_t both[INK_MAX_PASSES] = {tokens, tokens};
     small_step m;
-    ink_cuda_lowered l;
     assert_int_equal(ink_weights_create_synthetic(&m.weights, NULL), INK_OK);
     assert_int_equal(ink_layout_init(&m.layout, 1, passes, both, side / pixels, side / pixels, NULL), INK_OK);
     assert_int_equal(ink_graph_create(&m.graph, NULL), INK_OK);
     ink_transformer_record_step(m.graph, &config, m.weights, &m.layout, steps);
-    assert_int_equal(ink_cuda_lower(m.graph, &rules, &l, NULL), INK_OK);
-    assert_int_equal(ink_cuda_beside_processors(&l, 8, 0, processors), 0);
-    const int n = ink_cuda_beside_processors(&l, 9, 0, processors);
-    ink_cuda_lowered_free(&l);
+    assert_int_equal(ink_cuda_lower(m.graph, &rules, l, NULL), INK_OK);
     small_step_close(&m);
-    return n;
+}
+
+enum { processors = 132 }; /* as an H100 has */
+
+static void expect_beside(int64_t side, int64_t passes, int64_t tokens, unsigned fp8,
+                          ink_cuda_beside expected) {
+    ink_cuda_lowered l;
+    lower_full(side, passes, tokens, fp8, &l);
+    assert_int_equal(ink_cuda_beside_find(&l, 8, 0, processors).processors, 0);
+    const ink_cuda_beside got = ink_cuda_beside_find(&l, 9, 0, processors);
+    assert_int_equal(got.processors, expected.processors);
+    assert_int_equal(got.divided, expected.divided);
+    ink_cuda_lowered_free(&l);
 }
 
 static void test_when_it_pays(void **state) {
     (void)state;
-    assert_int_equal(beside_at(512, 1, 64, 0), 0);
-    assert_int_equal(beside_at(512, 2, 64, 0), 0);
-    assert_int_equal(beside_at(1024, 1, 64, 0), 4);
-    assert_int_equal(beside_at(1024, 2, 64, 0), 4);
-    assert_int_equal(beside_at(1328, 1, 64, 0), 4);
-    assert_int_equal(beside_at(1328, 2, 64, 0), 0); /* the image would lose more than the text takes */
-    assert_int_equal(beside_at(1024, 2, 65, 0), 0); /* too many rows for the kernel */
-    assert_int_equal(beside_at(512, 1, 64, INK_CUDA_FP8_DEFAULT), 0);
-    assert_int_equal(beside_at(1024, 1, 64, INK_CUDA_FP8_DEFAULT), 6);
-    assert_int_equal(beside_at(1328, 1, 64, INK_CUDA_FP8_DEFAULT), 4);
-    assert_int_equal(beside_at(1328, 2, 64, INK_CUDA_FP8_DEFAULT), 4);
-    assert_int_equal(beside_at(1024, 1, 64, INK_CUDA_FP8_ALL), 0); /* the text's are e4m3 too */
+    const ink_cuda_beside none = {0, false}, two = {2, false}, four = {4, false}, parts = {4, true};
+    const unsigned fp8 = INK_CUDA_FP8_DEFAULT;
+    expect_beside(512, 1, 64, 0, parts);
+    expect_beside(512, 2, 64, 0, parts);
+    expect_beside(1024, 1, 64, 0, four);
+    expect_beside(1024, 2, 64, 0, four);
+    expect_beside(1328, 1, 64, 0, two); /* on 128 multiprocessors the image's tiles take a round more */
+    expect_beside(1328, 2, 64, 0, two);
+    expect_beside(1024, 2, 65, 0, none); /* too many rows for the kernel */
+    expect_beside(512, 1, 64, fp8, none);
+    expect_beside(1024, 1, 64, fp8, four);
+    expect_beside(1328, 1, 64, fp8, four);
+    expect_beside(1328, 2, 64, fp8, four);
+    expect_beside(1024, 1, 64, INK_CUDA_FP8_ALL, none); /* the text's are e4m3 too */
+}
+
+/* At 512: none after attention, where a product begins early; none of the MLP's first, whose result the
+ * second one takes; all of that, which has the time of two; and as much of q, k and v as there is time for.
+ */
+static void test_columns_beside(void **state) {
+    (void)state;
+    ink_cuda_lowered l;
+    int seen[4] = {0};
+    lower_full(512, 1, 64, 0, &l);
+    for (int32_t i = ink_cuda_next_attention(&l, 0); i < l.n_launches; i++) {
+        const ink_cuda_launch *launch = &l.launches[i];
+        if (!launch->beside || launch->op != INK_OP_LINEAR) continue;
+        const int64_t n = launch->out[0].columns, k = launch->in[0].columns,
+                      columns = ink_cuda_beside_columns(&l, i, 4, processors);
+        const int kind = n == k ? 0 : n == 4 * k ? 1 : k == 4 * n ? 2 : 3;
+        assert_int_equal(columns, kind == 2 ? n : kind == 3 ? 6 * 4 * 192 : 0);
+        seen[kind]++;
+    }
+    for (int kind = 0; kind < 4; kind++) {
+        assert_true(seen[kind] > 8);
+    }
+    ink_cuda_lowered_free(&l);
 }
 
 /* ---- what is told of it ---- */
@@ -281,7 +320,7 @@ int main(void) {
         cmocka_unit_test(test_blocks_are_united),    cmocka_unit_test(test_joint_rows_are_not_united),
         cmocka_unit_test(test_nothing_changes),      cmocka_unit_test(test_text_can_run_beside),
         cmocka_unit_test(test_lanes_change_nothing), cmocka_unit_test(test_when_it_pays),
-        cmocka_unit_test(test_profile_tells_of_it),
+        cmocka_unit_test(test_columns_beside),       cmocka_unit_test(test_profile_tells_of_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
