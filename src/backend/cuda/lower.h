@@ -45,7 +45,7 @@ typedef struct ink_cuda_launch {
     int n_nodes;
     int32_t more; /* so many launches after it may be computed in one go with it; see unite.h */
     bool paired;  /* with the launch after it: one kernel computes both */
-    bool beside;  /* of few rows: may run beside what has many; see lanes.h */
+    bool beside;  /* of few rows: may run beside what has many; see beside.h */
     const ink_node *nodes[ink_cuda_max_nodes];
     ink_activation activation; /* of linear and QUANTISE */
     ink_cuda_operand in[ink_cuda_max_in], out[ink_cuda_max_out];
