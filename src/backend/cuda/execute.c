@@ -46,7 +46,7 @@ ink_cuda_linear_problem ink_cuda_linear_problem_of(const ink_cuda_program *progr
                                      .place = (int32_t)(launch - program->lowered.launches) + 1};
 }
 
-/* Some columns of the result alone. Not of e4m3, whose scales lie behind the matrices. */
+/* Some columns of the result alone; of e4m3, whose scales lie behind the matrices, only all of them. */
 static ink_cuda_linear_problem columns_of(const ink_cuda_linear_problem *all, int64_t first, int64_t count) {
     ink_cuda_linear_problem p = *all;
     const int64_t x_bytes = (int64_t)ink_dtype_bytes(p.x.dtype),

@@ -404,10 +404,8 @@ static ink_status choose(const ink_cuda_linears *linears, ink_cuda_linear *l,
                          const ink_cuda_linear_problem *p, const cublasLtMatmulHeuristicResult_t *results,
                          int n, cudaStream_t stream, ink_error *error) {
     if (n == 0) return INK_OK;
-    contest c = {
-        linears, l,
-        p,       results,
-        n,       ink_thin_width_of(p, linears->major, linears->minor, linears->multiprocessors - p->beside)};
+    const int left = linears->multiprocessors - p->beside;
+    contest c = {linears, l, p, results, n, ink_thin_width_of(p, linears->major, linears->minor, left)};
     if (c.thin >= 0 && ink_thin_linear_prepare(p, c.thin, NULL) != INK_OK) c.thin = -1;
     int best = 0;
     if ((double)l->key.m * (double)l->key.n * (double)l->key.k >= worth_timing) {
