@@ -13,7 +13,8 @@ static const double seconds_to_store = 2.5e-6, seconds_to_store_more = 8e-6;
 static const double seconds_to_begin = 5e-6;
 /* What the whole device takes in of W where it has nothing else to do. */
 static const double bytes_per_second_in_turn = 2.1e12;
-enum { fewest_beside = 2, most_beside = 4, most_beside_fp8 = 8, beside_step = 2 };
+/* Two with more than one band of rows, which store without taking turns, were not seen to pay. */
+enum { fewest_beside = 2, fewest_with_more = 4, most_beside = 4, most_beside_fp8 = 8, beside_step = 2 };
 
 static double weights_of(const ink_cuda_launch *l) {
     return (double)l->in[0].columns * (double)l->out[0].columns;
@@ -23,9 +24,10 @@ static int64_t divide_up(int64_t n, int64_t by) {
     return (n + by - 1) / by;
 }
 
+enum { band = 64 /* rows */ };
+
 /* Of one tile of a product beside others, by one multiprocessor. */
 static double seconds_of_tile(const ink_cuda_launch *l) {
-    enum { band = 64 };
     const int64_t bands = divide_up(l->in[0].rows, band);
     return 2.0 * (double)(bands * band * ink_beside_width) * (double)l->in[0].columns /
                beside_flops_per_second +
@@ -56,6 +58,7 @@ typedef struct product_costs {
     double bytes;   /* of W of those that run beside others */
     double seconds; /* that one multiprocessor takes for their tiles */
     int products;   /* of them */
+    bool more;      /* some have more than one band of rows */
     bool fp8;       /* others are of e4m3 */
 } product_costs;
 
@@ -66,6 +69,7 @@ static bool add_cost(const ink_cuda_launch *l, product_costs *costs) {
         return true;
     }
     costs->products++;
+    costs->more = costs->more || l->in[0].rows > band;
     costs->bytes += weights_of(l) * sizeof(uint16_t);
     costs->seconds += seconds_of_tile(l) * (double)divide_up(l->out[0].columns, ink_beside_width);
     return l->in[0].dtype == INK_BF16 && l->out[0].dtype == INK_BF16;
@@ -104,7 +108,8 @@ ink_cuda_beside ink_cuda_beside_find(const ink_cuda_lowered *lowered, int major,
     }
     if (c.bytes <= 0 || major != 9 || minor != 0) return best;
     const double alone = seconds_of_others(lowered, multiprocessors);
-    for (int n = fewest_beside; n <= (c.fp8 ? most_beside_fp8 : most_beside); n += beside_step) {
+    for (int n = c.more ? fewest_with_more : fewest_beside; n <= (c.fp8 ? most_beside_fp8 : most_beside);
+         n += beside_step) {
         const double time = seconds_of_others(lowered, multiprocessors - n);
         const bool divided = c.seconds / n + c.products * seconds_to_begin > time;
         if (divided && c.fp8) continue; /* measured: what remains in turn takes longer than what is saved */
