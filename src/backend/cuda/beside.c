@@ -124,15 +124,12 @@ ink_cuda_beside ink_cuda_beside_find(const ink_cuda_lowered *lowered, int major,
 
 /* ---- divided products ---- */
 
-static bool same_place(const ink_cuda_operand *a, const ink_cuda_operand *b) {
-    return a->where != INK_CUDA_NOWHERE && a->where == b->where && a->index == b->index;
-}
-
 /* The launch that makes what product i multiplies; -1: none. */
 static int32_t maker_of(const ink_cuda_lowered *l, int32_t i) {
     const ink_cuda_operand *x = &l->launches[i].in[0];
     int32_t k = i - 1;
-    while (k >= 0 && !same_place(x, &l->launches[k].out[0]) && !same_place(x, &l->launches[k].out[1])) {
+    while (k >= 0 && !ink_cuda_same_place(x, &l->launches[k].out[0]) &&
+           !ink_cuda_same_place(x, &l->launches[k].out[1])) {
         k--;
     }
     return k;
@@ -142,7 +139,7 @@ static int32_t maker_of(const ink_cuda_lowered *l, int32_t i) {
 static int32_t taker_of(const ink_cuda_lowered *l, int32_t i) {
     for (int32_t k = i + 1; k < l->n_launches; k++) {
         for (int j = 0; j < ink_cuda_max_in; j++) {
-            if (same_place(&l->launches[i].out[0], &l->launches[k].in[j])) return k;
+            if (ink_cuda_same_place(&l->launches[i].out[0], &l->launches[k].in[j])) return k;
         }
     }
     return l->n_launches;

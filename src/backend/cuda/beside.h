@@ -10,7 +10,7 @@
 typedef struct ink_cuda_beside {
     int processors; /* multiprocessors for what runs beside others; 0: everything runs in turn */
     bool divided;   /* of products, some columns run beside others, as many as there is time for, and the rest
-                       in   turn; otherwise all of them do, with the norms and rotations of their stream */
+                       in turn; otherwise all of them do, with the norms and rotations of their stream */
 } ink_cuda_beside;
 
 /* What pays for a program on such a device. */

@@ -5,7 +5,8 @@
  *   thin     all multiprocessors: a cluster of two blocks reads some rows of W once, each block one half of
  *            every row, and adds up. Where the kernel before it allows it, W sets out while that one still
  *            runs; x is waited for.
- *   beside   a few multiprocessors only, while other kernels have the rest
+ *   beside   a few multiprocessors only, while other kernels have the rest: an even number, as blocks come in
+ *            pairs
  */
 #ifndef INK_BACKEND_CUDA_LINEAR_THIN_PLAN_H
 #define INK_BACKEND_CUDA_LINEAR_THIN_PLAN_H

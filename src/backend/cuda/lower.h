@@ -25,6 +25,11 @@ typedef struct ink_cuda_operand {
     int64_t per_step; /* not 0: it is the row of a step, and a table has so many elements for each */
 } ink_cuda_operand;
 
+/* Are both in one storage, slot or weight? What is nowhere is in none. */
+static inline bool ink_cuda_same_place(const ink_cuda_operand *a, const ink_cuda_operand *b) {
+    return a->where != INK_CUDA_NOWHERE && a->where == b->where && a->index == b->index;
+}
+
 enum { ink_cuda_max_in = 6, ink_cuda_max_out = 2, ink_cuda_max_nodes = 3 };
 
 /* Not operations of graphs: converts in[0] to the type of out[0], and in[1] to that of out[1] if it is there;

@@ -2,13 +2,9 @@
 
 #include "backend/cuda/linear_thin_plan.h"
 
-static bool same_place(const ink_cuda_operand *a, const ink_cuda_operand *b) {
-    return a->where == b->where && a->index == b->index;
-}
-
 static bool same_matrix(const ink_cuda_operand *a, const ink_cuda_operand *b) {
-    return same_place(a, b) && a->offset == b->offset && a->columns == b->columns && a->stride == b->stride &&
-           a->dtype == b->dtype;
+    return ink_cuda_same_place(a, b) && a->offset == b->offset && a->columns == b->columns &&
+           a->stride == b->stride && a->dtype == b->dtype;
 }
 
 /* Does the launch rotate q and k of this product where they are? */
@@ -31,8 +27,8 @@ static int32_t length_of(const ink_cuda_lowered *l, int32_t i) {
 static bool are_alike(const ink_cuda_launch *a, const ink_cuda_launch *b) {
     return a->n_nodes == b->n_nodes && a->activation == b->activation && a->in[0].dtype == b->in[0].dtype &&
            a->in[0].columns == b->in[0].columns && a->out[0].dtype == b->out[0].dtype &&
-           a->out[0].columns == b->out[0].columns && !same_place(&a->out[0], &b->out[0]) &&
-           !same_place(&a->out[0], &b->in[0]) && !same_place(&a->in[0], &b->out[0]);
+           a->out[0].columns == b->out[0].columns && !ink_cuda_same_place(&a->out[0], &b->out[0]) &&
+           !ink_cuda_same_place(&a->out[0], &b->in[0]) && !ink_cuda_same_place(&a->in[0], &b->out[0]);
 }
 
 /* [product, rotation, product, rotation] from i on: both products first. The second product does not need the
@@ -66,12 +62,11 @@ static bool can_be_paired(const ink_cuda_launch *l) {
 /* Does `a` write what `b` reads or writes? */
 static bool writes_for(const ink_cuda_launch *a, const ink_cuda_launch *b) {
     for (int o = 0; o < ink_cuda_max_out; o++) {
-        if (a->out[o].where == INK_CUDA_NOWHERE) continue;
         for (int i = 0; i < ink_cuda_max_in; i++) {
-            if (same_place(&a->out[o], &b->in[i])) return true;
+            if (ink_cuda_same_place(&a->out[o], &b->in[i])) return true;
         }
         for (int i = 0; i < ink_cuda_max_out; i++) {
-            if (same_place(&a->out[o], &b->out[i])) return true;
+            if (ink_cuda_same_place(&a->out[o], &b->out[i])) return true;
         }
     }
     return false;
