@@ -6,14 +6,13 @@
  * an H200 that computes whole steps. */
 static const double beside_flops_per_second = 5.9e12, flops_per_second = 5.6e12,
                     fp8_flops_per_second = 9.5e12;
-/* Of products beside others, for each tile: to store it. Of up to 64 rows, most of it while others multiply.
- */
-static const double seconds_to_store = 2.5e-6, seconds_to_store_more = 8e-6;
+/* Of products beside others, for each tile: what storing it takes, most of it while the next multiplies. */
+static const double seconds_to_store = 2.5e-6;
 /* Before a product's first tile. */
 static const double seconds_to_begin = 5e-6;
 /* What the whole device takes in of W where it has nothing else to do. */
 static const double bytes_per_second_in_turn = 2.1e12;
-/* Two with more than one band of rows, which store without taking turns, were not seen to pay. */
+/* Two with more than one band of rows were not seen to pay, when those did not take turns yet. */
 enum { fewest_beside = 2, fewest_with_more = 4, most_beside = 4, most_beside_fp8 = 8, beside_step = 2 };
 
 static double weights_of(const ink_cuda_launch *l) {
@@ -31,7 +30,7 @@ static double seconds_of_tile(const ink_cuda_launch *l) {
     const int64_t bands = divide_up(l->in[0].rows, band);
     return 2.0 * (double)(bands * band * ink_beside_width) * (double)l->in[0].columns /
                beside_flops_per_second +
-           (bands > 1 ? seconds_to_store_more : seconds_to_store);
+           seconds_to_store;
 }
 
 /* Of a product of many rows by so many multiprocessors, which compute as many tiles at a time, of the kind

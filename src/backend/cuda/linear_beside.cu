@@ -1,7 +1,7 @@
 /*
  * Products with few rows for Hopper that run beside other products: a few blocks, each with a multiprocessor
  * of its own, take turns with the columns of the result, 192 at a time. In a block, one thread loads boxes of
- * x and W without pause, and a warpgroup for each 64 rows multiplies.
+ * x and W without pause, and two warpgroups take turns, so that one multiplies while the other stores.
  */
 #include "backend/cuda/linear_thin.cuh"
 
@@ -9,14 +9,12 @@ namespace {
 
 using namespace thin;
 
-constexpr int width = ink_beside_width;
+constexpr int width = ink_beside_width, takers = 2, both = takers * hopper::group_threads;
+constexpr int thread_count = both + hopper::group_threads; /* of the last group, one loads */
+constexpr int sums = width / 2;                            /* of a thread: 64 x width of 128 threads */
 
 template <int bands> struct tile {
-    /* Warpgroups that take turns with the columns, so that one multiplies while the other stores. Those of
-     * two bands need the registers for one. */
-    static constexpr int takers = bands == 1 ? 2 : 1, groups = bands * takers;
     static constexpr int x_bytes = bands * ink_thin_band_rows * row_bytes, w_bytes = width * row_bytes;
-    static constexpr int sums = width / 2; /* of a thread: 64 x width of 128 threads */
     static constexpr int stages = (most_shared_bytes - 2 * alignment) / (x_bytes + w_bytes);
     struct memory {
         unsigned char w[stages][w_bytes], x[stages][x_bytes];
@@ -42,63 +40,131 @@ static __device__ __forceinline__ void produce(const ink_thin_params &p, typenam
     }
 }
 
-/* Two columns of two rows, eight apart. */
-template <ink_activation activation>
-static __device__ __forceinline__ void finish(const ink_thin_params &p, int row, int column, float4 v) {
-    if (column >= p.columns) return;
-    const float2 bias = hopper::widen_pair(p.bias ? load_bias(p, column) : 0);
-    v.x += bias.x, v.y += bias.y, v.z += bias.x, v.w += bias.y;
-    if (activation == INK_ACT_GELU_TANH) {
-        v.x = gelu_tanh(v.x), v.y = gelu_tanh(v.y);
-        v.z = gelu_tanh(v.z), v.w = gelu_tanh(v.w);
+/* Products of a stage, started. */
+template <int bands>
+static __device__ __forceinline__ void start_stage(const typename tile<bands>::memory &s, int stage, bool add,
+                                                   float (&d)[bands][sums]) {
+    const uint64_t x = hopper::describe(s.x[stage], 16), w = hopper::describe(s.w[stage], 16);
+#pragma unroll
+    for (int m = 0; m < bands; m++) {
+        hopper::keep(d[m]);
     }
-    ink_bf16 *out = static_cast<ink_bf16 *>(p.out) + row * p.stride + column;
-    if (row < p.rows) *reinterpret_cast<uint32_t *>(out) = hopper::pair(v.x, v.y);
-    if (row + 8 < p.rows) *reinterpret_cast<uint32_t *>(out + 8 * p.stride) = hopper::pair(v.z, v.w);
+    hopper::product_fence();
+#pragma unroll
+    for (int i = 0; i < row_bytes / 32; i++) {
+#pragma unroll
+        for (int m = 0; m < bands; m++) {
+            hopper::product_bf16(d[m], x + m * (ink_thin_band_rows * row_bytes / 16) + 2 * i, w + 2 * i,
+                                 add || i > 0);
+        }
+    }
+    hopper::product_commit();
+}
+
+/* By a warpgroup: the sums of all rows. `give`: the other's products may follow the last of these. */
+template <int bands>
+static __device__ __forceinline__ void multiply_all(typename tile<bands>::memory &s,
+                                                    typename tile<bands>::ring at, int boxes, int give,
+                                                    float (&d)[bands][sums]) {
+    int before = 0;
+    for (int k = 0; k < boxes; k++) {
+        hopper::barrier_wait(&s.full[at.stage], at.parity);
+        start_stage<bands>(s, at.stage, k > 0, d);
+        if (k > 0) {
+            hopper::product_wait<1>();
+            hopper::release(&s.empty[before]);
+        }
+        before = at.stage;
+        at.next();
+    }
+    if (give > 0) hopper::turn_arrive(give, both);
+    hopper::product_wait<0>();
+#pragma unroll
+    for (int m = 0; m < bands; m++) {
+        hopper::keep(d[m]);
+    }
+    hopper::release(&s.empty[before]);
+}
+
+/* Of 32 columns from `column` on: adds the bias to the sums of two rows, eight apart, which begin at d[0],
+ * and stores them. A thread has two neighbouring columns of every eight; four threads exchange theirs so that
+ * each writes eight. */
+template <ink_activation activation>
+static __device__ __forceinline__ void finish(const ink_thin_params &p, int row, int column,
+                                              const float2 (&bias)[4], const float *d) {
+    const int own = column + 8 * ((int)threadIdx.x % 4);
+#pragma unroll
+    for (int h = 0; h < 2; h++) {
+        uint32_t words[4];
+#pragma unroll
+        for (int j = 0; j < 4; j++) {
+            const float low = d[4 * j + 2 * h] + bias[j].x, high = d[4 * j + 2 * h + 1] + bias[j].y;
+            words[j] = activation == INK_ACT_GELU_TANH ? hopper::pair(gelu_tanh(low), gelu_tanh(high))
+                                                       : hopper::pair(low, high);
+        }
+        hopper::transpose4(words);
+        ink_bf16 *out = static_cast<ink_bf16 *>(p.out) + (row + 8 * h) * p.stride + own;
+        if (row + 8 * h < p.rows && own < p.columns)
+            *reinterpret_cast<uint4 *>(out) = make_uint4(words[0], words[1], words[2], words[3]);
+    }
+}
+
+template <int bands, ink_activation activation>
+static __device__ __forceinline__ void store(const ink_thin_params &p, int column,
+                                             const float (&d)[bands][sums]) {
+    constexpr int columns = 32;
+    const int thread = (int)threadIdx.x % hopper::group_threads,
+              row = thread / warp_size * 16 + thread % warp_size / 4;
+#pragma unroll
+    for (int i = 0; i < width / columns; i++) {
+        float2 bias[4];
+#pragma unroll
+        for (int j = 0; j < 4; j++) {
+            const int at = column + columns * i + 8 * j + thread % 4 * 2;
+            bias[j] = hopper::widen_pair(p.bias && at < p.columns ? load_bias(p, at) : 0);
+        }
+#pragma unroll
+        for (int m = 0; m < bands; m++) {
+            finish<activation>(p, m * ink_thin_band_rows + row, column + columns * i, bias, &d[m][16 * i]);
+        }
+    }
 }
 
 /* By a warpgroup. Places of the ring are waited for in their order, by one taker after the other. */
 template <int bands, ink_activation activation>
 static __device__ __forceinline__ void consume(const ink_thin_params &p, typename tile<bands>::memory &s,
-                                               int group) {
+                                               int taker) {
     typedef tile<bands> t;
-    constexpr int takers = t::takers, both = takers * hopper::group_threads;
-    const int band = group % bands, taker = group / bands;
-    const int thread = (int)threadIdx.x % hopper::group_threads;
-    const int row = band * ink_thin_band_rows + thread / warp_size * 16 + thread % warp_size / 4;
-    float d[t::sums];
+    float d[bands][sums];
     int column = (int)blockIdx.x * width + taker * columns_apart();
     for (int turn = taker; column < p.columns; turn += takers, column += takers * columns_apart()) {
         const int before = turn * p.boxes;
-        typename t::ring at = {before % t::stages, (uint32_t)(before / t::stages) & 1};
-        if (takers > 1 && turn > 0) hopper::turn_wait(1 + taker, both);
-        const int last = multiply(s, at, band, p.boxes, d);
-        hopper::release(&s.empty[last]);
-        if (takers > 1 && column + columns_apart() < p.columns) hopper::turn_arrive(2 - taker, both);
-#pragma unroll
-        for (int j = 0; j < t::sums / 4; j++) {
-            finish<activation>(p, row, column + 8 * j + thread % 4 * 2,
-                               make_float4(d[4 * j], d[4 * j + 1], d[4 * j + 2], d[4 * j + 3]));
-        }
+        const bool more = column + columns_apart() < p.columns;
+        if (turn > 0) hopper::turn_wait(1 + taker, both);
+        multiply_all<bands>(s, {before % t::stages, (uint32_t)(before / t::stages) & 1}, p.boxes,
+                            more ? 2 - taker : 0, d);
+        store<bands, activation>(p, column, d);
     }
 }
 
 template <int bands, ink_activation activation>
-__global__ void __launch_bounds__(threads_of(tile<bands>::groups), 1)
-    linear_beside(const __grid_constant__ ink_thin_params p) {
+__global__ void __launch_bounds__(thread_count, 1) linear_beside(const __grid_constant__ ink_thin_params p) {
 #if !defined(__CUDA_ARCH__) || defined(__CUDA_ARCH_FEAT_SM90_ALL)
     extern __shared__ unsigned char unaligned[];
     typename tile<bands>::memory &s = align<typename tile<bands>::memory>(unaligned);
     const int group = (int)threadIdx.x / hopper::group_threads;
     if (threadIdx.x == 0) {
-        init_stages<bands>(s);
+        init_stages<1>(s); /* one taker reads a stage */
         hopper::barrier_init_done();
     }
     __syncthreads();
-    if (group < tile<bands>::groups)
+    if (group < takers) {
+        hopper::registers_increase<240>();
         consume<bands, activation>(p, s, group);
-    else if (threadIdx.x % warp_size == 0)
-        produce<bands>(p, s);
+    } else {
+        hopper::registers_decrease<24>();
+        if (threadIdx.x == both) produce<bands>(p, s);
+    }
 #endif
 }
 
@@ -106,8 +172,7 @@ template <int bands> static choice choice_with(ink_activation activation) {
     void (*const kernel)(ink_thin_params) = activation == INK_ACT_GELU_TANH
                                                 ? linear_beside<bands, INK_ACT_GELU_TANH>
                                                 : linear_beside<bands, INK_ACT_NONE>;
-    return {reinterpret_cast<const void *>(kernel), threads_of(tile<bands>::groups),
-            tile<bands>::shared_bytes};
+    return {reinterpret_cast<const void *>(kernel), thread_count, tile<bands>::shared_bytes};
 }
 
 static choice choice_of(int rows, ink_activation activation) {
