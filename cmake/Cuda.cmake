@@ -170,7 +170,7 @@ function(ink_add_fake_cuda_tests)
   list(FILTER helpers EXCLUDE REGEX "/test_[^/]*$")
   add_library(ink_fake_cuda STATIC ${helpers} ${PROJECT_SOURCE_DIR}/tests/cuda/open_model.c
     ${PROJECT_SOURCE_DIR}/tests/cuda/small_step.c ${PROJECT_SOURCE_DIR}/tests/cuda/step_program.c)
-  foreach(name analysis backend beside execute fuse joint lanes link lower lower_joint memory profile program quantise run settle stream unite united
+  foreach(name analysis attention_cuts backend beside execute fuse joint lanes link lower lower_joint memory profile program quantise run settle stream unite united
       upload weights
       linear_schedule)
     target_sources(ink_fake_cuda PRIVATE ${backend}/${name}.c)

@@ -168,16 +168,19 @@ static void test_transformer(void **state) {
     tell("transformer", done);
 }
 
-/* Lengths around the sizes of tiles, alone and as text before an image. */
+/* Lengths around the sizes of tiles, alone and after texts that end within, and at, one of eight rows or of a
+ * tile. */
 static void test_edges(void **state) {
     (void)state;
     need_device();
     static const int64_t lengths[] = {1,   63,  64,  65,  127, 128, 129, 143,
-                                      144, 145, 256, 257, 288, 289, 385, 1037};
+                                      144, 145, 256, 257, 288, 289, 385, 1037},
+                         texts[] = {0, 65, 137, 144};
     int done[8] = {0};
-    for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
-        for (int64_t text = 0; text <= 65; text += 65) {
-            const uint64_t seed = 2000 + 2 * i + (text > 0);
+    for (size_t k = 0; k < sizeof texts / sizeof texts[0]; k++) {
+        for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
+            const int64_t text = texts[k];
+            const uint64_t seed = 2000 + 100 * k + i;
             trial t = {.random = seed, .streams = text ? 2 : 1, .heads = 2, .kv_heads = 2, .head_dim = 128};
             t.scale = 0.1f;
             t.n_segments = 1;
@@ -192,6 +195,41 @@ static void test_edges(void **state) {
         }
     }
     tell("edges", done);
+}
+
+/* Heads and lengths whose keys are cut into parts, where there are 132 multiprocessors or 144: an item's into
+ * two, into more, and of two segments; then with bases that differ widely from part to part. */
+static void test_cut(void **state) {
+    (void)state;
+    need_device();
+    static const struct {
+        int64_t heads;
+        float scale;
+        ink_segment segments[2];
+    } cases[] = {{30, 0.1f, {{{0, 0}, {10, 520}}}},
+                 {3, 0.1f, {{{0, 0}, {65, 1100}}}},
+                 {10, 0.1f, {{{0, 0}, {33, 800}}, {{33, 800}, {130, 500}}}},
+                 {3, 2, {{{0, 0}, {65, 1100}}}},
+                 {30, 20, {{{0, 0}, {10, 520}}}}};
+    int done[8] = {0};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        trial t = {.random = 8000 + i,
+                   .streams = 2,
+                   .heads = cases[i].heads,
+                   .kv_heads = cases[i].heads,
+                   .head_dim = 128,
+                   .scale = cases[i].scale};
+        for (int n = 0; n < 2 && cases[i].segments[n].length[1] > 0; n++) {
+            t.segments[t.n_segments++] = cases[i].segments[n];
+            t.rows[0] += cases[i].segments[n].length[0];
+            t.rows[1] += cases[i].segments[n].length[1];
+        }
+        for (int part = 0; part < part_count; part++) {
+            t.dtype[part] = INK_BF16;
+        }
+        check_all(&t, 8000 + i, done);
+    }
+    tell("cut", done);
 }
 
 /* Scores that differ by hundreds: what is the highest one in the first tile is as nothing beside later ones,
@@ -378,7 +416,7 @@ int main(void) {
         cmocka_unit_test(test_transformer), cmocka_unit_test(test_edges),
         cmocka_unit_test(test_wide),        cmocka_unit_test(test_causal),
         cmocka_unit_test(test_segments),    cmocka_unit_test(test_not_finite),
-        cmocka_unit_test(test_sharp),
+        cmocka_unit_test(test_sharp),       cmocka_unit_test(test_cut),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

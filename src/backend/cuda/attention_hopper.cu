@@ -2,13 +2,13 @@
  * Attention for Hopper: bf16, heads of 128 columns, not causal; the rows of the two streams stay where they
  * are.
  *
- * A block has three warpgroups and stays on its multiprocessor. One thread of the first loads: 128 queries of
- * one head, then the segment's keys and values in tiles of 144 rows through two rings in shared memory. The
- * other two warpgroups take 64 queries each: scores of the next tile and output of this one run in the tensor
- * cores, and as soon as the scores are there they become weights, in registers of their own, while the output
- * is still being computed. The two warpgroups take turns, so that one's products run during the other's
- * exponentials. Items follow each other without a gap: the first scores of the next start with the last
- * output of this one.
+ * A block has three warpgroups and stays on its multiprocessor. Threads of the first load: one 128 queries
+ * of one head and the segment's keys, another the values, in tiles of 144 rows through two rings in shared
+ * memory. The other two warpgroups take 64 queries each: scores of the next tile and output of this one run
+ * in the tensor cores, and as soon as the scores are there they become weights, in registers of their own,
+ * while the output is still being computed. The two warpgroups take turns, so that one's products run during
+ * the other's exponentials. Items follow each other without a gap: the first scores of the next start with
+ * the last output of this one.
  *
  * Weights are relative to a base for each row. That is the highest score of the first tile, and another one
  * is looked for only when a tile's weights are too large: the quotient of two sums does not depend on it.
@@ -17,120 +17,27 @@
  * own for the copy engine, which gives zeros for rows beyond its end: their scores are masked, and their
  * values are 0. Queries beyond the end are computed but not stored.
  *
+ * Where whole items would leave some multiprocessors idle for a while, the last ones are cut along the keys
+ * (attention_cuts.h). Who has the later keys leaves sums and bases in device memory; who has the first ones
+ * adds them, as the copy engine brings them, in place of tiles, while the last output is being computed.
+ *
  * ref: Shah et al., FlashAttention-3 (arXiv:2407.08608)
  */
-#include "backend/cuda/attention_hopper.h"
-#include "backend/cuda/device.cuh"
-#include "backend/cuda/hopper.cuh"
+#include "backend/cuda/attention_hopper.cuh"
 #include "backend/cuda/hopper_build.h"
 
 namespace {
 
-constexpr int head_dim = ink_hopper_head_dim, slices = head_dim / hopper::slice_columns;
-constexpr int query_rows = ink_hopper_query_rows, group_rows = 64, key_rows = ink_hopper_key_rows;
-constexpr int stages = 2; /* of queries, of keys and of values */
-constexpr int consumer_groups = query_rows / group_rows;
-constexpr int thread_count = (1 + consumer_groups) * hopper::group_threads;
-/* Products of 16 along the sum. */
-constexpr int steps = head_dim / 16, key_steps = key_rows / 16;
-/* Numbers of a thread: scores, and weights as pairs. */
-constexpr int score_count = key_rows / 2, weight_count = key_rows / 4;
-constexpr uint32_t query_slice_bytes = query_rows * hopper::slice_row_bytes;
-constexpr uint32_t key_slice_bytes = key_rows * hopper::slice_row_bytes;
-constexpr uint32_t query_bytes = slices * query_slice_bytes, key_bytes = slices * key_slice_bytes;
-
-/* What consumers must know of an item. It is written before the item's queries arrive and read until the next
- * item's have been used; the producer is then at most two items further on. */
-struct work {
-    int tiles; /* 0: there is no item */
-    int first_tiles, first_rows, second_rows, rows;
-    ink_bf16 *out; /* of the first query's head */
-    int64_t out_stride;
-};
-constexpr int works = 4;
-
-struct shared_memory {
-    ink_bf16 q[stages][slices][query_rows][hopper::slice_columns];
-    ink_bf16 k[stages][slices][key_rows][hopper::slice_columns];
-    ink_bf16 v[stages][slices][key_rows][hopper::slice_columns];
-    work items[works];
-    uint64_t q_full[stages], q_empty[stages];
-    uint64_t k_full[stages], k_empty[stages], v_full[stages], v_empty[stages];
-};
-constexpr int shared_alignment = 1024, shared_bytes = (int)sizeof(shared_memory) + shared_alignment;
-
-typedef hopper::ring<stages> ring;
-
-/* The tiles of a segment's keys: those of the first range, then those of the second. */
-struct key_tiles {
-    int first_range, first_rows, second_rows, first_tiles, count;
-    __device__ __forceinline__ key_tiles(const ink_hopper_params &p, int any_range) {
-        first_range = any_range / INK_MAX_STREAMS * INK_MAX_STREAMS;
-        first_rows = p.ranges[first_range].rows;
-        second_rows = p.ranges[first_range + 1].rows;
-        first_tiles = (first_rows + key_rows - 1) / key_rows;
-        count = first_tiles + (second_rows + key_rows - 1) / key_rows;
-    }
-    __device__ __forceinline__ int range_of(int tile) const {
-        return tile < first_tiles ? first_range : first_range + 1;
-    }
-    __device__ __forceinline__ int row_of(int tile) const {
-        return key_rows * (tile < first_tiles ? tile : tile - first_tiles);
-    }
-};
-
-/* ---- loading ---- */
-
-__device__ __forceinline__ void describe_work(work &to, const ink_hopper_range &range,
-                                              const ink_cuda_attention_item &item, const key_tiles &tiles) {
-    to.tiles = tiles.count;
-    to.first_tiles = tiles.first_tiles;
-    to.first_rows = tiles.first_rows;
-    to.second_rows = tiles.second_rows;
-    to.rows = item.rows;
-    to.out = static_cast<ink_bf16 *>(range.out) + item.row * range.out_stride + item.head * head_dim;
-    to.out_stride = range.out_stride;
-}
-
-/* Starts a load into a stage of a ring, once it is empty. */
-template <typename tile>
-__device__ __forceinline__ void load(ring &at, tile *stage, uint64_t *full, uint64_t *empty, uint32_t bytes,
-                                     const CUtensorMap &map, int row, int slice) {
-    hopper::barrier_wait(&empty[at.stage], at.parity);
-    hopper::barrier_expect(&full[at.stage], bytes);
-    hopper::load_box(stage[at.stage], &map, &full[at.stage], 0, row, slice);
-    at.next();
-}
-
-[[maybe_unused]] __device__ __forceinline__ void produce(const ink_hopper_params &p, shared_memory &s) {
-    ring queries = {0, 1}, keys = {0, 1}, values = {0, 1};
-    int number = 0;
-    for (int i = (int)blockIdx.x; i < p.n_items; i += (int)gridDim.x, number++) {
-        const ink_cuda_attention_item item = p.items[i];
-        const key_tiles tiles(p, item.range);
-        const int slice = item.head * slices, key_slice = item.head / p.group * slices;
-        /* Values come one tile later than keys: that is the order in which they are needed. */
-        for (int tile = 0; tile <= tiles.count; tile++) {
-            if (tile < tiles.count) {
-                load(keys, s.k, s.k_full, s.k_empty, key_bytes, p.ranges[tiles.range_of(tile)].k,
-                     tiles.row_of(tile), key_slice);
-            }
-            if (tile == 0) {
-                hopper::barrier_wait(&s.q_empty[queries.stage], queries.parity);
-                describe_work(s.items[number % works], p.ranges[item.range], item, tiles);
-                load(queries, s.q, s.q_full, s.q_empty, query_bytes, p.ranges[item.range].q, item.row, slice);
-            } else {
-                load(values, s.v, s.v_full, s.v_empty, key_bytes, p.ranges[tiles.range_of(tile - 1)].v,
-                     tiles.row_of(tile - 1), key_slice);
-            }
-        }
-    }
-    hopper::barrier_wait(&s.q_empty[queries.stage], queries.parity);
-    s.items[number % works].tiles = 0;
-    hopper::barrier_arrive(&s.q_full[queries.stage]);
-}
+using namespace hopper_attention;
 
 /* ---- computing ---- */
+
+/* A number that is the same in all threads of a warp, which the compiler would not know. What depends on it
+ * then stays in registers that the warp shares, as descriptors of operands must be: nothing is moved between
+ * products. */
+__device__ __forceinline__ int uniform(int x) {
+    return __reduce_max_sync(0xFFFFFFFFu, x);
+}
 
 /* scores [64, 144] = q k^T, started. */
 __device__ __forceinline__ void start_scores(float (&scores)[score_count], uint64_t q, uint64_t k) {
@@ -236,11 +143,58 @@ __device__ __forceinline__ void soften(const float (&scores)[score_count], uint3
     rows.total[1] += sums[1];
 }
 
+/* ---- sums of parts: a thread's vectors of four numbers lie a warpgroup apart ---- */
+
+__device__ __forceinline__ int group_thread() {
+    return (int)threadIdx.x % hopper::group_threads;
+}
+
+/* For the block that has the item's first keys. */
+__device__ __forceinline__ void leave(const ink_hopper_params &p, shared_memory &s, int part, int group,
+                                      const float (&out)[64], const row_state &rows) {
+    float4 *to = sums_of(p, part, group) + group_thread();
+#pragma unroll
+    for (int i = 0; i < 64; i += 4) {
+        __stcg(to, make_float4(out[i], out[i + 1], out[i + 2], out[i + 3]));
+        to += hopper::group_threads;
+    }
+    __stcg(to, make_float4(rows.base[0], rows.base[1], rows.total[0], rows.total[1]));
+    hopper::copies_fence();
+    __syncwarp();
+    hopper::release(&s.left);
+}
+
+/* Adds what the same warpgroup of another block left, with weights relative to the higher base. */
+__device__ __forceinline__ void add_part(const float4 *from, float (&out)[64], row_state &rows) {
+    from += group_thread();
+    const float4 more = from[(ink_hopper_part_vectors - 1) * hopper::group_threads];
+    const float base[2] = {more.x, more.y}, total[2] = {more.z, more.w};
+    float own[2], other[2];
+#pragma unroll
+    for (int h = 0; h < 2; h++) {
+        const float highest = fmaxf(rows.base[h], base[h]);
+        own[h] = hopper::power_of_2(rows.base[h] - highest);
+        other[h] = hopper::power_of_2(base[h] - highest);
+        rows.base[h] = highest;
+        rows.total[h] = rows.total[h] * own[h] + total[h] * other[h];
+    }
+#pragma unroll
+    for (int i = 0; i < 64; i += 4) {
+        const float4 x = from[i / 4 * hopper::group_threads];
+        out[i] = out[i] * own[0] + x.x * other[0];
+        out[i + 1] = out[i + 1] * own[0] + x.y * other[0];
+        out[i + 2] = out[i + 2] * own[1] + x.z * other[1];
+        out[i + 3] = out[i + 3] * own[1] + x.w * other[1];
+    }
+}
+
+/* ---- results ---- */
+
 /* Divides by the totals and writes the rows that are there. A thread has two neighbouring columns of every
  * eight; four threads exchange theirs so that each writes eight. */
 __device__ __forceinline__ void store(const work &item, int group_row, const float (&out)[64],
                                       const row_state &rows) {
-    const int thread = (int)threadIdx.x % hopper::group_threads;
+    const int thread = group_thread();
 #pragma unroll
     for (int h = 0; h < 2; h++) {
         const float factor = 1 / hopper::quad_sum(rows.total[h]);
@@ -262,6 +216,15 @@ __device__ __forceinline__ void store(const work &item, int group_row, const flo
     }
 }
 
+/* What is done with an item's sums. */
+__device__ __forceinline__ void conclude(const ink_hopper_params &p, shared_memory &s, const work &item,
+                                         int group, const float (&out)[64], const row_state &rows) {
+    if (uniform(item.leaves))
+        leave(p, s, item.part, group, out, rows);
+    else
+        store(item, group * group_rows, out, rows);
+}
+
 /* Whose turn it is to start products: barrier 1 for the first warpgroup, 2 for the second. */
 __device__ __forceinline__ void await_turn(int group) {
     hopper::turn_wait(1 + group, consumer_groups * hopper::group_threads);
@@ -270,24 +233,16 @@ __device__ __forceinline__ void give_turn(int group) {
     hopper::turn_arrive(2 - group, consumer_groups * hopper::group_threads);
 }
 
-/* A number that is the same in all threads of a warp, which the compiler would not know. What depends on it
- * then stays in registers that the warp shares, as descriptors of operands must be: nothing is moved between
- * products. */
-__device__ __forceinline__ int uniform(int x) {
-    return __reduce_max_sync(0xFFFFFFFFu, x);
-}
-
 /* Where a warpgroup is: the tile whose scores come next, and the values for the weights that it has. */
 struct place {
     ring queries, keys, values;
     int number, tile, tiles, edge; /* edge: the last tile of the first range; like the last one, not full */
-    bool add;                      /* is `out` the begun output of an item? */
     __device__ __forceinline__ void begin_item(shared_memory &s) {
         hopper::barrier_wait(&s.q_full[queries.stage], queries.parity);
         const work &item = s.items[number % works];
         tile = 0;
         tiles = item.tiles;
-        edge = item.first_tiles - 1;
+        edge = item.first_tiles - 1 - item.first;
     }
 };
 
@@ -302,8 +257,8 @@ __device__ __forceinline__ void mask_edge(float (&scores)[score_count], const sh
                                           const place &at) {
     if (at.tile != at.edge && at.tile != at.tiles - 1) return;
     const work &item = s.items[at.number % works];
-    mask(scores, at.tile < item.first_tiles ? item.first_rows - at.tile * key_rows
-                                            : item.second_rows - (at.tile - item.first_tiles) * key_rows);
+    const int tile = item.first + at.tile, second = tile - item.first_tiles;
+    mask(scores, second < 0 ? item.first_rows - tile * key_rows : item.second_rows - second * key_rows);
 }
 
 /* The tile's scores are there: lets go of keys, and of queries if they were the last. */
@@ -313,21 +268,37 @@ __device__ __forceinline__ void release_scored(shared_memory &s, place &at) {
     if (at.tile == at.tiles - 1) hopper::release(&s.q_empty[at.queries.stage]);
 }
 
-/* The item's last output, with nothing beside it. */
-__device__ __forceinline__ void finish(shared_memory &s, const operands &x, const place &at, float (&out)[64],
-                                       const row_state &rows, uint32_t (&weights)[weight_count]) {
-    start_output(out, weights, x.v + at.values.stage * (key_bytes / 16), at.add);
+/* The block's last output, with nothing beside it; then the parts of its item. `add`: `out` is begun. */
+__device__ __forceinline__ void finish(const ink_hopper_params &p, shared_memory &s, const operands &x,
+                                       place &at, float (&out)[64], row_state &rows,
+                                       uint32_t (&weights)[weight_count], bool add) {
+    const work &item = s.items[(at.number - 1) % works];
+    start_output(out, weights, x.v + at.values.stage * (key_bytes / 16), add);
     hopper::product_wait<0>();
     hopper::keep(out);
-    store(s.items[(at.number - 1) % works], x.group * group_rows, out, rows);
+    hopper::release(&s.v_empty[at.values.stage]);
+    at.values.next();
+    for (int i = 0; i < item.parts; i++) {
+        hopper::barrier_wait(&s.k_full[at.keys.stage], at.keys.parity);
+        hopper::barrier_wait(&s.v_full[at.values.stage], at.values.parity);
+        add_part(reinterpret_cast<const float4 *>(x.group ? s.v[at.values.stage] : s.k[at.keys.stage]), out,
+                 rows);
+        __syncwarp();
+        hopper::release(&s.k_empty[at.keys.stage]);
+        hopper::release(&s.v_empty[at.values.stage]);
+        at.keys.next();
+        at.values.next();
+    }
+    conclude(p, s, item, x.group, out, rows);
 }
 
 /* The next tile's scores, and the output of the one before, whose weights are `now`; makes the weights
  * `next`. False after the last output of all. */
-__device__ __forceinline__ bool advance(shared_memory &s, const operands &x, place &at,
-                                        float (&scores)[score_count], float (&out)[64], row_state &rows,
-                                        uint32_t (&now)[weight_count], uint32_t (&next)[weight_count]) {
-    const bool fresh = ++at.tile == at.tiles;
+__device__ __forceinline__ bool advance(const ink_hopper_params &p, shared_memory &s, const operands &x,
+                                        place &at, float (&scores)[score_count], float (&out)[64],
+                                        row_state &rows, uint32_t (&now)[weight_count],
+                                        uint32_t (&next)[weight_count]) {
+    const bool add = at.tile > 0, fresh = ++at.tile == at.tiles;
     if (fresh) {
         at.number++;
         at.queries.next();
@@ -335,13 +306,13 @@ __device__ __forceinline__ bool advance(shared_memory &s, const operands &x, pla
     }
     hopper::barrier_wait(&s.v_full[at.values.stage], at.values.parity);
     if (at.tiles == 0) {
-        finish(s, x, at, out, rows, now);
+        finish(p, s, x, at, out, rows, now, add);
         return false;
     }
     hopper::barrier_wait(&s.k_full[at.keys.stage], at.keys.parity);
     await_turn(x.group);
     start_scores(scores, x.q + at.queries.stage * (query_bytes / 16), x.k + at.keys.stage * (key_bytes / 16));
-    start_output(out, now, x.v + at.values.stage * (key_bytes / 16), at.add);
+    start_output(out, now, x.v + at.values.stage * (key_bytes / 16), add);
     give_turn(x.group);
     hopper::product_wait<1>();
     hopper::keep(scores);
@@ -349,7 +320,7 @@ __device__ __forceinline__ bool advance(shared_memory &s, const operands &x, pla
     if (fresh) {
         hopper::product_wait<0>();
         hopper::keep(out);
-        store(s.items[(at.number - 1) % works], x.group * group_rows, out, rows);
+        conclude(p, s, s.items[(at.number - 1) % works], x.group, out, rows);
         rows = row_state();
     }
     mask_edge(scores, s, at);
@@ -361,7 +332,6 @@ __device__ __forceinline__ bool advance(shared_memory &s, const operands &x, pla
     hopper::keep(now);
     hopper::release(&s.v_empty[at.values.stage]);
     at.values.next();
-    at.add = !fresh;
     return true;
 }
 
@@ -369,7 +339,7 @@ __device__ __forceinline__ bool advance(shared_memory &s, const operands &x, pla
                                                          int group) {
     const operands x = {hopper::describe(&s.q[0][0][group * group_rows][0], 16), hopper::describe(s.k, 16),
                         hopper::describe(s.v, key_slice_bytes), p.scale, group};
-    place at = {{0, 0}, {0, 0}, {0, 0}, 0, 0, 0, 0, false};
+    place at = {{0, 0}, {0, 0}, {0, 0}, 0, 0, 0, 0};
     float scores[score_count], out[64];
     uint32_t weights[2][weight_count];
     row_state rows;
@@ -382,8 +352,8 @@ __device__ __forceinline__ bool advance(shared_memory &s, const operands &x, pla
     mask_edge(scores, s, at);
     release_scored(s, at);
     soften(scores, weights[0], out, rows, x.scale, true);
-    while (advance(s, x, at, scores, out, rows, weights[0], weights[1]) &&
-           advance(s, x, at, scores, out, rows, weights[1], weights[0])) {
+    while (advance(p, s, x, at, scores, out, rows, weights[0], weights[1]) &&
+           advance(p, s, x, at, scores, out, rows, weights[1], weights[0])) {
     }
     if (group == 0) await_turn(group); /* the other's last gift */
 }
@@ -406,12 +376,13 @@ __global__ void __launch_bounds__(thread_count, 1)
             hopper::barrier_init(&s.v_full[i], 1);
             hopper::barrier_init(&s.v_empty[i], consumer_warps);
         }
+        hopper::barrier_init(&s.left, consumer_warps);
         hopper::barrier_init_done();
     }
     __syncthreads();
     if (threadIdx.x < hopper::group_threads) {
         hopper::registers_decrease<24>();
-        if (threadIdx.x == 0) produce(p, s);
+        produce(p, s);
     } else {
         hopper::registers_increase<240>();
         consume(p, s, uniform((int)threadIdx.x / hopper::group_threads) - 1);
@@ -422,7 +393,6 @@ __global__ void __launch_bounds__(thread_count, 1)
 } // namespace
 
 static_assert(sizeof(ink_hopper_params) <= 32764, "more than a kernel's parameters");
-static_assert(hopper::slice_columns == ink_hopper_slice_columns, "maps have the slices of tiles");
 
 int ink_hopper_shared_bytes(void) {
     return shared_bytes;

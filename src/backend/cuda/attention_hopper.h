@@ -30,12 +30,29 @@ typedef struct ink_hopper_range {
     int rows;
 } ink_hopper_range;
 
+/* Queries of an item, and which tiles of its keys: see attention_cuts.h. */
+typedef struct ink_hopper_piece {
+    ink_cuda_attention_item item;
+    int32_t first, end, part, parts;
+} ink_hopper_piece;
+
+enum {
+    /* Of a part, each thread of a warpgroup leaves its sums, and at last base and total of its two rows. */
+    ink_hopper_part_groups = ink_hopper_query_rows / 64,
+    ink_hopper_part_vectors = 64 / 4 + 1, /* of four numbers */
+    ink_hopper_part_bytes = ink_hopper_part_groups * ink_hopper_part_vectors * 128 * 16
+};
+
 /* Kernels take up to 32 KB of parameters. */
 typedef struct ink_hopper_params {
     ink_hopper_range ranges[ink_hopper_most_ranges];
-    const ink_cuda_attention_item *items; /* device */
-    int n_items, group;                   /* group: query heads per key head */
-    float scale;                          /* with log2(e): weights are powers of 2 */
+    /* On the device. Block b does the pieces [starts[b], starts[b + 1]). */
+    const ink_hopper_piece *pieces;
+    const int32_t *starts;
+    void *parts;     /* [parts] of ink_hopper_part_bytes */
+    uint32_t *flags; /* [parts, ink_hopper_part_groups]: it is there; 0 before and after */
+    int group;       /* query heads per key head */
+    float scale;     /* with log2(e): weights are powers of 2 */
 } ink_hopper_params;
 
 /* Shared memory that a block needs. */
