@@ -23,12 +23,10 @@ static int64_t divide_up(int64_t n, int64_t by) {
     return (n + by - 1) / by;
 }
 
-enum { band = 64 /* rows */ };
-
 /* Of one tile of a product beside others, by one multiprocessor. */
 static double seconds_of_tile(const ink_cuda_launch *l) {
-    const int64_t bands = divide_up(l->in[0].rows, band);
-    return 2.0 * (double)(bands * band * ink_beside_width) * (double)l->in[0].columns /
+    const int64_t bands = divide_up(l->in[0].rows, ink_thin_band_rows);
+    return 2.0 * (double)(bands * ink_thin_band_rows * ink_beside_width) * (double)l->in[0].columns /
                beside_flops_per_second +
            seconds_to_store;
 }
@@ -68,7 +66,7 @@ static bool add_cost(const ink_cuda_launch *l, product_costs *costs) {
         return true;
     }
     costs->products++;
-    costs->more = costs->more || l->in[0].rows > band;
+    costs->more = costs->more || l->in[0].rows > ink_thin_band_rows;
     costs->bytes += weights_of(l) * sizeof(uint16_t);
     costs->seconds += seconds_of_tile(l) * (double)divide_up(l->out[0].columns, ink_beside_width);
     return l->in[0].dtype == INK_BF16 && l->out[0].dtype == INK_BF16;

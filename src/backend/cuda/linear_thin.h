@@ -12,10 +12,7 @@
 extern "C" {
 #endif
 
-enum {
-    ink_thin_band_rows = 64, /* of a warpgroup, and of a box of x for problems with no more rows */
-    ink_thin_widths = 4
-};
+enum { ink_thin_widths = 4 };
 
 /* Columns of the result that a cluster computes: one of these. */
 static const int ink_thin_width[ink_thin_widths] = {48, 96, 144, 192};

@@ -19,8 +19,9 @@ extern "C" {
 
 enum {
     ink_thin_most_rows = 128,
-    ink_thin_cluster = 2,  /* blocks */
-    ink_beside_width = 192 /* columns of the result that a block computes at a time, beside others */
+    ink_thin_band_rows = 64, /* of a product of tensor cores: one or two of them */
+    ink_thin_cluster = 2,    /* blocks */
+    ink_beside_width = 192   /* columns of the result that a block computes at a time, beside others */
 };
 
 /* Which of ink_thin_width: the narrowest with which one round of clusters is enough; -1: there is none, or

@@ -62,6 +62,7 @@ static int find_best(const stopwatch *w) {
             if (all[i] < forever) all[i] += time_runs(w, i, runs_of(least));
         }
     }
+    all[n - 1] *= w->trial->last_counts;
     return find_least(all, n);
 }
 

@@ -12,9 +12,10 @@ typedef struct ink_cuda_trial {
     /* Starts candidate i; false: it cannot. */
     bool (*run)(void *user, int i, cudaStream_t stream);
     void *user;
-    int candidates; /* at most ink_cuda_most_candidates */
-    void *flush;    /* device memory to overwrite before each run, so that nothing is found in the caches;
-                       nullable */
+    int candidates;    /* at most ink_cuda_most_candidates */
+    float last_counts; /* so many times: the last candidate's time */
+    void *flush;       /* device memory to overwrite before each run, so that nothing is found in the caches;
+                          nullable */
     size_t flush_bytes;
 } ink_cuda_trial;
 
