@@ -27,6 +27,16 @@ done
 cp "$build"/bench/bench_cuda_attention "$build"/bench/bench_cuda_linear "$build"/bench/bench_cuda_step "$pack/inkstone/"
 strip "$pack/inkstone/inkstone" "$pack/inkstone/libinkstone-cuda.so" "$pack"/inkstone/bench_cuda_* \
     "$pack"/inkstone/tests/*
+# Without CUPTI, steps cannot be traced.
+cached() {
+    sed -n "s/^$1:[A-Z]*=//p" "$build/CMakeCache.txt"
+}
+cupti=$(cached CUDA_cupti_LIBRARY)
+headers=$(cached CUDAToolkit_CUPTI_INCLUDE_DIR)
+if [ -f "$headers/cupti.h" ] && [ -f "$cupti" ]; then
+    cc -std=c11 -D_POSIX_C_SOURCE=200809L -O2 -shared -fPIC -isystem "$headers" "$root/tools/gpu/kernel_trace.c" \
+        -o "$pack/inkstone/libkernel_trace.so" "$cupti"
+fi
 # The system's own libraries, and CUDA's, are there.
 ldd "$pack/inkstone/inkstone" "$pack"/inkstone/tests/* | sed -n 's/^.* => \(\/[^ ]*\) .*/\1/p' | sort -u |
     grep -vE '/(libc|libm|libdl|librt|libpthread|libgcc_s|libstdc\+\+)\.so|/libcu(blas|da|dart|dnn)' |

@@ -2,7 +2,7 @@
 # Everything that needs a device, in one call: tests, golden tensors, compute-sanitizer, benchmarks. Takes the
 # programs that tools/gpu/pack.sh put into .gpu. Prints a line for each step and writes the logs to $OUT.
 #
-# usage: tools/gpu/run.sh [STEP...]     STEP: tests verify sanitize attention linear ways bench forward picture
+# usage: tools/gpu/run.sh [STEP...]     STEP: tests verify sanitize attention linear ways trace bench forward picture
 #                                             limit baseline (default: all)
 #   OUT          folder for logs (default: a new one under /tmp)
 #   SIZES        of the benchmark ("512x512 1024x1024 1328x1328")
@@ -13,7 +13,7 @@ set -u
 
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/../.." && pwd)
 cd "$root" || exit 1
-all='tests verify sanitize attention linear ways bench forward picture limit baseline'
+all='tests verify sanitize attention linear ways trace bench forward picture limit baseline'
 steps=${*:-$all}
 out=${OUT:-$(mktemp -d)}
 limit=${TIME_LIMIT:-240}
@@ -27,7 +27,7 @@ bin=$work/inkstone
 
 # cuBLASLt and cuDNN, wherever a Python package or the toolkit put them; those of one place go together.
 folders=$bin/lib
-for name in libcudnn.so.9 libcublasLt.so.13; do
+for name in libcudnn.so.9 libcublasLt.so.13 libcupti.so.13; do
     for base in /opt /usr/local /usr/lib /root; do
         found=$(find "$base" -name "$name" 2>/dev/null | head -n 1)
         [ -n "$found" ] && folders=$folders:$(dirname "$found") && break
@@ -125,6 +125,18 @@ run_ways() {
     cat "$out/ways.log"
 }
 
+# When the kernels of a step run, for one pass and for two.
+run_trace() {
+    [ -f "$bin/libkernel_trace.so" ] || { echo 'the pack has no libkernel_trace.so'; return; }
+    for passes in 1 2; do
+        name=trace-512-$passes
+        step "$name" env CUDA_INJECTION64_PATH="$bin/libkernel_trace.so" KERNEL_TRACE="$work/$name.csv" \
+            "$bin/bench_cuda_step" -w bf16 models/qwen-image 512 $passes
+        [ ! -s "$work/$name.csv" ] || python3 tools/gpu/kernel_trace.py "$work/$name.csv" >>"$out/$name.log"
+        cat "$out/$name.log"
+    done
+}
+
 run_bench() {
     for size in ${SIZES:-512x512 1024x1024 1328x1328}; do
         # shellcheck disable=SC2086  # a list of options
@@ -175,7 +187,7 @@ nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader 2>
 "$bin/inkstone" --version
 for wanted in $steps; do
     case $wanted in
-    tests | verify | sanitize | attention | linear | ways | bench | forward | picture | limit | baseline) "run_$wanted" ;;
+    tests | verify | sanitize | attention | linear | ways | trace | bench | forward | picture | limit | baseline) "run_$wanted" ;;
     *)
         echo "there is no step '$wanted'" >&2
         failures=$((failures + 1))
