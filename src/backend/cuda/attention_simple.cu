@@ -396,7 +396,7 @@ ink_status ink_cuda_attention_simple_create(const ink_cuda_attention_problem *pr
     set_params(&state->params, problem);
     state->heads = problem->heads;
     const bool narrow =
-        divide_up(total_rows(problem), 4 * grid_side) * problem->heads < device->multiprocessors;
+        ink_divide_up(total_rows(problem), 4 * grid_side) * problem->heads < device->multiprocessors;
     int rows_per_tile = choose_kernel(state, problem->head_dim, narrow);
     if (state->shared_bytes > device->shared_bytes) {
         rows_per_tile = choose_kernel(state, problem->head_dim, true);

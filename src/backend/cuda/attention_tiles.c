@@ -2,6 +2,7 @@
  * How an attention problem is cut into pieces of work, and which rows it leaves out. Host arithmetic only.
  */
 #include "backend/cuda/attention.h"
+#include "backend/cuda/divide.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -38,10 +39,6 @@ ink_status ink_cuda_attention_gaps(const ink_cuda_attention_problem *problem, in
     return INK_OK;
 }
 
-static int64_t divide_up(int64_t a, int64_t b) {
-    return (a + b - 1) / b;
-}
-
 /* A piece of work before sorting. */
 typedef struct piece {
     int64_t cost, number;
@@ -59,7 +56,8 @@ ink_status ink_cuda_attention_tiles(const ink_cuda_attention_problem *problem, i
     *n = 0;
     size_t count = 0;
     for (int64_t i = 0; i < problem->n_segments; i++) {
-        count += (size_t)divide_up(ink_cuda_attention_length(&problem->segments[i]), (int64_t)rows_per_tile);
+        count +=
+            (size_t)ink_divide_up(ink_cuda_attention_length(&problem->segments[i]), (int64_t)rows_per_tile);
     }
     ink_cuda_attention_tile *plain = calloc(count + 1, sizeof *plain);
     ink_cuda_attention_tile *sorted = calloc(count + 1, sizeof *sorted);
@@ -95,7 +93,7 @@ ink_status ink_cuda_attention_items(const ink_cuda_attention_problem *problem, i
     size_t pieces = 0;
     for (int64_t i = first; i < first + count; i++) {
         for (int s = 0; s < problem->streams; s++) {
-            pieces += (size_t)divide_up(problem->segments[i].length[s], rows_per_item);
+            pieces += (size_t)ink_divide_up(problem->segments[i].length[s], rows_per_item);
         }
     }
     const size_t most = pieces * (size_t)problem->heads;

@@ -3,6 +3,7 @@
  * so that all multiprocessors have as much of it.
  */
 #include "backend/cuda/attention_wide.h"
+#include "backend/cuda/divide.h"
 #include "backend/cuda/hopper_maps.h"
 
 #include <stdlib.h>
@@ -55,10 +56,6 @@ static int64_t least_of(int64_t a, int64_t b) {
     return a < b ? a : b;
 }
 
-static int64_t divide_up(int64_t a, int64_t b) {
-    return (a + b - 1) / b;
-}
-
 /* Runs of `left` items: as many as there can be, or somewhat fewer if that spares a block two parts. */
 static int64_t count_runs(const work *w, int64_t left, int multiprocessors) {
     const int64_t most = least_of(multiprocessors, left * w->tiles / least);
@@ -70,14 +67,14 @@ static int64_t count_runs(const work *w, int64_t left, int multiprocessors) {
  * 2.2 us; the other kernel cost about three such, and a part the 13th of one. */
 static bool is_gain(const work *w, int64_t left, int64_t runs) {
     const int64_t parts = runs % left == 0 ? runs : runs + left;
-    return w->tiles - divide_up(left * w->tiles, runs) > 3 + parts / 13;
+    return w->tiles - ink_divide_up(left * w->tiles, runs) > 3 + parts / 13;
 }
 
 static void plan_work(work *w, const ink_cuda_attention_problem *problem, int multiprocessors) {
     const int64_t rows = problem->segments[0].length[0];
-    w->row_items = divide_up(rows, ink_wide_rows);
+    w->row_items = ink_divide_up(rows, ink_wide_rows);
     w->items = w->row_items * problem->heads;
-    w->tiles = divide_up(rows, ink_wide_keys);
+    w->tiles = ink_divide_up(rows, ink_wide_keys);
     const int64_t left = w->items % multiprocessors;
     w->runs = left > 0 ? count_runs(w, left, multiprocessors) : 0;
     if (w->runs > 0 && !is_gain(w, left, w->runs)) w->runs = 0;

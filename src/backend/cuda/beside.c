@@ -1,5 +1,6 @@
 #include "backend/cuda/beside.h"
 
+#include "backend/cuda/divide.h"
 #include "backend/cuda/linear_thin_plan.h"
 
 /* What a multiprocessor computes: of products beside others, and of the others, in bf16 and e4m3. Measured on
@@ -19,13 +20,9 @@ static double weights_of(const ink_cuda_launch *l) {
     return (double)l->in[0].columns * (double)l->out[0].columns;
 }
 
-static int64_t divide_up(int64_t n, int64_t by) {
-    return (n + by - 1) / by;
-}
-
 /* Of one tile of a product beside others, by one multiprocessor. */
 static double seconds_of_tile(const ink_cuda_launch *l) {
-    const int64_t bands = divide_up(l->in[0].rows, ink_thin_band_rows);
+    const int64_t bands = ink_divide_up(l->in[0].rows, ink_thin_band_rows);
     return 2.0 * (double)(bands * ink_thin_band_rows * ink_beside_width) * (double)l->in[0].columns /
                beside_flops_per_second +
            seconds_to_store;
@@ -41,10 +38,10 @@ static double seconds_of(const ink_cuda_launch *l, int multiprocessors) {
     double least = 0;
     for (size_t i = 0; i < sizeof tiles / sizeof tiles[0]; i++) {
         const int64_t n =
-            divide_up(l->in[0].rows, tiles[i].rows) * divide_up(l->out[0].columns, tiles[i].columns);
-        const double seconds = 2.0 *
-                               (double)(divide_up(n, multiprocessors) * tiles[i].rows * tiles[i].columns) *
-                               (double)l->in[0].columns / rate;
+            ink_divide_up(l->in[0].rows, tiles[i].rows) * ink_divide_up(l->out[0].columns, tiles[i].columns);
+        const double seconds =
+            2.0 * (double)(ink_divide_up(n, multiprocessors) * tiles[i].rows * tiles[i].columns) *
+            (double)l->in[0].columns / rate;
         if (i == 0 || seconds < least) least = seconds;
     }
     return least;
@@ -68,7 +65,7 @@ static bool add_cost(const ink_cuda_launch *l, product_costs *costs) {
     costs->products++;
     costs->more = costs->more || l->in[0].rows > ink_thin_band_rows;
     costs->bytes += weights_of(l) * sizeof(uint16_t);
-    costs->seconds += seconds_of_tile(l) * (double)divide_up(l->out[0].columns, ink_beside_width);
+    costs->seconds += seconds_of_tile(l) * (double)ink_divide_up(l->out[0].columns, ink_beside_width);
     return l->in[0].dtype == INK_BF16 && l->out[0].dtype == INK_BF16;
 }
 

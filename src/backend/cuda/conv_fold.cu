@@ -67,14 +67,14 @@ cudaError_t ink_cuda_conv_fold_weight(cudaStream_t stream, const ink_cuda_conv_p
     const fold_size s = {p->out.columns, p->x.columns, p->weight_dtype};
     const int64_t count = 16 * s.outputs * s.inputs;
     if (count == 0) return cudaSuccess;
-    fold_weight<<<(unsigned)divide_up(count, fold_threads), fold_threads, 0, stream>>>(s, p->weight, out);
+    fold_weight<<<(unsigned)ink_divide_up(count, fold_threads), fold_threads, 0, stream>>>(s, p->weight, out);
     return cudaGetLastError();
 }
 
 cudaError_t ink_cuda_conv_unfold(cudaStream_t stream, const ink_cuda_conv_problem *p, const void *folded) {
-    const int64_t outputs = p->out.columns, packs = divide_up(outputs, pack_size);
+    const int64_t outputs = p->out.columns, packs = ink_divide_up(outputs, pack_size);
     if (p->out.rows * outputs == 0) return cudaSuccess;
-    const unsigned blocks = (unsigned)divide_up(p->out.rows * packs, fold_threads);
+    const unsigned blocks = (unsigned)ink_divide_up(p->out.rows * packs, fold_threads);
     const bool vector = outputs % pack_size == 0 && aligned_rows(&p->out) &&
                         aligned(folded, bytes_of(p->out.dtype)) && aligned(p->bias, bytes_of(INK_F32));
     return with_type(p->out.dtype, [&](auto tag) {

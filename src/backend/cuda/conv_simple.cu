@@ -103,7 +103,7 @@ __global__ void __launch_bounds__(conv_threads)
 
 template <int pixels, int outputs, int own_pixels, int own_outputs, typename X, typename W, typename O>
 static cudaError_t launch_tiles(cudaStream_t stream, const conv_size &s, const ink_cuda_conv_problem *p) {
-    const dim3 blocks((unsigned)divide_up(s.pixels, pixels), (unsigned)divide_up(s.outputs, outputs));
+    const dim3 blocks((unsigned)ink_divide_up(s.pixels, pixels), (unsigned)ink_divide_up(s.outputs, outputs));
     convolve<pixels, outputs, own_pixels, own_outputs><<<blocks, conv_threads, 0, stream>>>(
         s, static_cast<const X *>(p->x.data), static_cast<const W *>(p->weight), p->bias,
         static_cast<O *>(p->out.data));
@@ -136,7 +136,7 @@ cudaError_t ink_cuda_conv_pack_weight(cudaStream_t stream, const void *weight, i
     const weight_size s = {outputs, inputs, time, kernel_y * kernel_x, dtype, out_dtype};
     const int64_t count = s.outputs * s.area * s.inputs;
     if (count == 0) return cudaSuccess;
-    pack_weight<<<(unsigned)divide_up(count, conv_threads), conv_threads, 0, stream>>>(s, weight, out);
+    pack_weight<<<(unsigned)ink_divide_up(count, conv_threads), conv_threads, 0, stream>>>(s, weight, out);
     return cudaGetLastError();
 }
 

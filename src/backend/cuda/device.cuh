@@ -8,6 +8,7 @@
 #ifndef INK_BACKEND_CUDA_DEVICE_CUH
 #define INK_BACKEND_CUDA_DEVICE_CUH
 
+#include "backend/cuda/divide.h"
 #include "backend/cuda/kernels.h"
 
 #include <cuda_bf16.h>
@@ -295,10 +296,6 @@ static inline bool aligned_modulation(const ink_cuda_modulation *mod, int64_t co
 
 static inline bool same_size(const ink_cuda_matrix *a, const ink_cuda_matrix *b) {
     return a->rows == b->rows && a->columns == b->columns;
-}
-
-static inline int64_t divide_up(int64_t a, int64_t b) {
-    return (a + b - 1) / b;
 }
 
 /* ---- launches that the next one may begin beside ---- */

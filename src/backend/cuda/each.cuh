@@ -67,8 +67,8 @@ static cudaError_t launch_each(cudaStream_t stream, const Op &op, bool flat, boo
         grid.vector = grid.vector && (grid.rows == 1 ? aligned(all[i]->data, bytes_of(all[i]->dtype))
                                                      : aligned_rows(all[i]));
     }
-    grid.packs = divide_up(grid.columns, pack_size);
-    const int64_t blocks = divide_up(grid.rows * grid.packs, each_threads);
+    grid.packs = ink_divide_up(grid.columns, pack_size);
+    const int64_t blocks = ink_divide_up(grid.rows * grid.packs, each_threads);
     return with_type(x->dtype, [&](auto x_tag) {
         return with_type(y->dtype, [&](auto y_tag) {
             return Op::with_result(out->dtype, [&](auto out_tag) {

@@ -151,7 +151,7 @@ static bool launch_whole(cudaStream_t stream, const quantise_problem &p, const i
         (p.activation != INK_ACT_NONE && p.activation != INK_ACT_GELU_TANH))
         return false;
     const bool gelu = p.activation == INK_ACT_GELU_TANH;
-    const dim3 grid((unsigned)divide_up(x->rows, rows_in_turn)), block((unsigned)threads);
+    const dim3 grid((unsigned)ink_divide_up(x->rows, rows_in_turn)), block((unsigned)threads);
     const X *from = static_cast<const X *>(x->data);
     const int columns = (int)p.columns;
     if (packs == 1 && gelu)
@@ -172,10 +172,10 @@ static bool launch_whole(cudaStream_t stream, const quantise_problem &p, const i
 template <typename X>
 static cudaError_t launch_quantise(cudaStream_t stream, const quantise_problem &p, bool vector,
                                    const ink_cuda_matrix *x, const ink_cuda_matrix *out) {
-    const int64_t packs = divide_up(p.columns, quantise_packs * pack_size);
+    const int64_t packs = ink_divide_up(p.columns, quantise_packs * pack_size);
     const unsigned rows = (unsigned)x->rows;
     const unsigned threads =
-        (unsigned)(divide_up(packs < most_quantise_threads ? packs : most_quantise_threads, warp_size) *
+        (unsigned)(ink_divide_up(packs < most_quantise_threads ? packs : most_quantise_threads, warp_size) *
                    warp_size);
     const X *from = static_cast<const X *>(x->data);
     ink_fp8 *to = static_cast<ink_fp8 *>(out->data);
@@ -255,7 +255,7 @@ cudaError_t ink_cuda_fp8_linear(cudaStream_t stream, const ink_cuda_matrix *x, c
                               ink_cuda_fp8_scales(x->data, x->rows, x->columns),
                               ink_cuda_fp8_scales(weight, out->columns, x->columns),
                               bias};
-    const dim3 grid((unsigned)divide_up(out->columns, tile), (unsigned)divide_up(out->rows, tile));
+    const dim3 grid((unsigned)ink_divide_up(out->columns, tile), (unsigned)ink_divide_up(out->rows, tile));
     if (grid.y > 65535) return cudaErrorInvalidValue;
     return with_type(out->dtype, [&](auto tag) {
         typedef typename decltype(tag)::type O;

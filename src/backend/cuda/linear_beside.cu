@@ -191,13 +191,13 @@ ink_status ink_beside_allow(int rows, ink_activation activation, ink_error *erro
 cudaError_t ink_beside_launch(cudaStream_t stream, int multiprocessors, const ink_thin_params *params) {
     enum { pair = 2 };
     const choice c = choice_of(params->rows, params->activation);
-    const int tiles = (int)divide_up(params->columns, width),
+    const int tiles = (int)ink_divide_up(params->columns, width),
               most = tiles < multiprocessors ? tiles : multiprocessors;
     cudaLaunchAttribute attribute = {};
     attribute.id = cudaLaunchAttributeClusterDimension;
     attribute.val.clusterDim = {pair, 1, 1};
     cudaLaunchConfig_t config = {};
-    config.gridDim = dim3((unsigned)(divide_up(most, pair) * pair));
+    config.gridDim = dim3((unsigned)(ink_divide_up(most, pair) * pair));
     config.blockDim = dim3(c.threads);
     config.dynamicSmemBytes = (size_t)c.shared_bytes;
     config.stream = stream;

@@ -1,4 +1,5 @@
 #include "backend/cuda/linear_schedule.h"
+#include "backend/cuda/divide.h"
 
 #include <stdbool.h>
 #include <stdlib.h>
@@ -29,7 +30,7 @@ typedef struct plan {
 } plan;
 
 static int divide_up(int64_t a, int64_t b) {
-    return (int)((a + b - 1) / b);
+    return (int)ink_divide_up(a, b);
 }
 
 /* ---- tiles ---- */

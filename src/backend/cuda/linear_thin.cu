@@ -193,7 +193,7 @@ ink_status ink_thin_allow(int width, int rows, ink_activation activation, ink_er
 
 cudaError_t ink_thin_launch(cudaStream_t stream, int width, bool early, const ink_thin_params *params) {
     const choice c = choice_of(width, params->rows, params->activation);
-    const unsigned clusters = (unsigned)divide_up(params->columns, ink_thin_width[width]);
+    const unsigned clusters = (unsigned)ink_divide_up(params->columns, ink_thin_width[width]);
     cudaLaunchAttribute attribute = {};
     attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
     attribute.val.programmaticStreamSerializationAllowed = 1;

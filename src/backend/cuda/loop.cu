@@ -59,7 +59,7 @@ static cudaError_t launch_guidance(cudaStream_t stream, const guidance_problem &
         return cudaErrorInvalidValue;
     }
     if (p.out.rows * p.out.columns == 0) return cudaSuccess;
-    const int64_t blocks = divide_up(p.out.rows, guidance_threads / warp_size);
+    const int64_t blocks = ink_divide_up(p.out.rows, guidance_threads / warp_size);
     guide_rows<<<(unsigned)blocks, guidance_threads, 0, stream>>>(p);
     return cudaGetLastError();
 }
@@ -162,12 +162,12 @@ cudaError_t ink_cuda_euler_step(cudaStream_t stream, const ink_cuda_matrix *x, c
 }
 
 size_t ink_cuda_stats_scratch(int64_t elements) {
-    return (size_t)divide_up(elements, stats_chunk) * sizeof(stats_part);
+    return (size_t)ink_divide_up(elements, stats_chunk) * sizeof(stats_part);
 }
 
 cudaError_t ink_cuda_stats(cudaStream_t stream, const ink_cuda_matrix *x, void *scratch, float *out) {
     if (!is_activation(x)) return cudaErrorInvalidValue;
-    const int64_t count = x->rows * x->columns, chunks = divide_up(count, stats_chunk);
+    const int64_t count = x->rows * x->columns, chunks = ink_divide_up(count, stats_chunk);
     stats_part *parts = static_cast<stats_part *>(scratch);
     if (chunks > 0) stats_of_chunks<<<(unsigned)chunks, stats_threads, 0, stream>>>(*x, parts);
     stats_of_all<<<1, stats_threads, 0, stream>>>(parts, chunks, count, out);

@@ -46,7 +46,7 @@ template <typename From, typename To> static cudaError_t launch_move(cudaStream_
         p.columns *= p.rows;
         p.rows = 1;
     }
-    const int64_t blocks = divide_up(p.rows * p.columns, move_threads);
+    const int64_t blocks = ink_divide_up(p.rows * p.columns, move_threads);
     move_rows<From, To><<<(unsigned)blocks, move_threads, 0, stream>>>(p);
     return cudaGetLastError();
 }
@@ -154,7 +154,7 @@ static cudaError_t launch_patches(cudaStream_t stream, const ink_cuda_matrix *pi
         return cudaErrorInvalidValue;
     }
     if (picture->rows * picture->columns == 0) return cudaSuccess;
-    const int64_t blocks = divide_up(picture->rows * picture->columns, move_threads);
+    const int64_t blocks = ink_divide_up(picture->rows * picture->columns, move_threads);
     move_patches<<<(unsigned)blocks, move_threads, 0, stream>>>(p);
     return cudaGetLastError();
 }

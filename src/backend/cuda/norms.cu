@@ -108,10 +108,10 @@ static cudaError_t launch_rms_as(cudaStream_t stream, rms_problem p, const ink_c
         rms_blocks<vector><<<(unsigned)p.rows, rms_threads, 0, stream>>>(p, from, x->stride, to, out->stride);
         return cudaGetLastError();
     }
-    const int64_t packs = divide_up(p.columns, pack_size);
+    const int64_t packs = ink_divide_up(p.columns, pack_size);
     for (p.team = 1; p.team < packs && p.team < warp_size; p.team *= 2) {
     }
-    const unsigned blocks = (unsigned)divide_up(p.rows, rms_threads / p.team);
+    const unsigned blocks = (unsigned)ink_divide_up(p.rows, rms_threads / p.team);
     if (packs <= p.team)
         rms_teams<vector, 1><<<blocks, rms_threads, 0, stream>>>(p, from, x->stride, to, out->stride);
     else if (packs <= 2 * p.team)
@@ -296,10 +296,11 @@ template <typename X, typename A, typename O>
 static cudaError_t launch_layer_norm(cudaStream_t stream, const layer_norm_problem &p, bool vector,
                                      const ink_cuda_matrix *x, const ink_cuda_matrix *add,
                                      const ink_cuda_matrix *out) {
-    const int64_t packs = divide_up(p.columns, layer_packs * pack_size);
+    const int64_t packs = ink_divide_up(p.columns, layer_packs * pack_size);
     const unsigned rows = (unsigned)x->rows;
     const unsigned threads =
-        (unsigned)(divide_up(packs < most_layer_threads ? packs : most_layer_threads, warp_size) * warp_size);
+        (unsigned)(ink_divide_up(packs < most_layer_threads ? packs : most_layer_threads, warp_size) *
+                   warp_size);
     X *from = static_cast<X *>(x->data);
     const A *more = add ? static_cast<const A *>(add->data) : NULL;
     const int64_t more_stride = add ? add->stride : 0;

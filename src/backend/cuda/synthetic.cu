@@ -49,7 +49,7 @@ cudaError_t ink_cuda_synthetic_fill(cudaStream_t stream, uint64_t stream_key, fl
                                     ink_dtype dtype, int64_t first, int64_t count, void *out) {
     if (count <= 0) return count < 0 ? cudaErrorInvalidValue : cudaSuccess;
     synthetic_problem p = {{stream_key, scale, offset}, first, first + count, first / pack_size, false};
-    const int64_t blocks = divide_up(divide_up(p.end, pack_size) - p.first_pack, synthetic_threads);
+    const int64_t blocks = ink_divide_up(ink_divide_up(p.end, pack_size) - p.first_pack, synthetic_threads);
     return with_type(dtype, [&](auto tag) {
         typedef typename decltype(tag)::type O;
         const uintptr_t zero = (uintptr_t)out - (uintptr_t)first * sizeof(O);

@@ -67,7 +67,7 @@ cudaError_t ink_cuda_rotary_table(cudaStream_t stream, const int32_t *positions,
         all.pairs += axis_dim[a] / 2;
     }
     if (rows * all.pairs == 0) return cudaSuccess;
-    const int64_t blocks = divide_up(rows * all.pairs, table_threads);
+    const int64_t blocks = ink_divide_up(rows * all.pairs, table_threads);
     make_rotary_table<<<(unsigned)blocks, table_threads, 0, stream>>>(positions, rows, all, theta, out);
     return cudaGetLastError();
 }
@@ -79,7 +79,7 @@ cudaError_t ink_cuda_timestep_embedding(cudaStream_t stream, const float *t, int
         return cudaErrorInvalidValue;
     if (count * pairs == 0) return cudaSuccess;
     const float rate = (float)-log((double)max_period);
-    const int64_t blocks = divide_up(count * pairs, table_threads);
+    const int64_t blocks = ink_divide_up(count * pairs, table_threads);
     make_timestep_embedding<<<(unsigned)blocks, table_threads, 0, stream>>>(t, pairs, scale, rate, *out);
     return cudaGetLastError();
 }
