@@ -12,6 +12,11 @@ using namespace thin;
 
 constexpr int cluster_blocks = ink_thin_cluster;
 
+/* Of a block with a warpgroup for each band of 64 rows, and a warp that loads. */
+constexpr int threads_of(int bands) {
+    return bands * hopper::group_threads + warp_size;
+}
+
 template <int width, int bands> struct tile {
     static constexpr int x_bytes = bands * ink_thin_band_rows * row_bytes, w_bytes = width * row_bytes;
     static constexpr int sums = width / 2;  /* of a thread: 64 x width of 128 threads */
@@ -57,6 +62,34 @@ produce(const ink_thin_params &p, typename tile<width, bands>::memory &s, int co
     for (int k = ahead; k < last; k++) {
         load_stage(p, s, at, k, column);
     }
+}
+
+/* By a warpgroup: the sums of its band over so many stages. The last one need not be released. */
+template <int width, int bands>
+static __device__ __forceinline__ void multiply(typename tile<width, bands>::memory &s, int band, int boxes,
+                                                float (&d)[tile<width, bands>::sums]) {
+    typename tile<width, bands>::ring at = {0, 0};
+    int before = 0;
+    for (int k = 0; k < boxes; k++) {
+        hopper::barrier_wait(&s.full[at.stage], at.parity);
+        const uint64_t x = hopper::describe(s.x[at.stage] + band * ink_thin_band_rows * row_bytes, 16),
+                       w = hopper::describe(s.w[at.stage], 16);
+        hopper::keep(d);
+        hopper::product_fence();
+#pragma unroll
+        for (int i = 0; i < row_bytes / 32; i++) {
+            hopper::product_bf16(d, x + 2 * i, w + 2 * i, k > 0 || i > 0);
+        }
+        hopper::product_commit();
+        if (k > 0) {
+            hopper::product_wait<1>();
+            hopper::release(&s.empty[before]);
+        }
+        before = at.stage;
+        at.next();
+    }
+    hopper::product_wait<0>();
+    hopper::keep(d);
 }
 
 /* ---- after the products: little code, for a block runs it once, and has to fetch it ---- */
@@ -146,8 +179,7 @@ __global__ void __cluster_dims__(cluster_blocks, 1, 1) __launch_bounds__(threads
     const int own = column + 8 * rank * t::half; /* the first that the block finishes */
     share_bias<width, bands>(p, s, own);
     float d[t::sums];
-    typename t::ring at = {0, 0};
-    (void)multiply(s, at, band, last - first, d);
+    multiply<width, bands>(s, band, last - first, d);
     hopper::cluster_wait();
     send_sums<width, bands>(s, rank, band, d);
     hopper::turn_wait(1, bands * hopper::group_threads); /* the bias is there */
