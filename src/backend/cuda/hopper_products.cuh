@@ -140,6 +140,31 @@ static __device__ __forceinline__ void product_e4m3(float (&d)[96], uint64_t a, 
                  : "l"(a), "l"(b), "r"((int)add));
 }
 
+/* Started: the products of a stage's rows of 128 bytes, of the first `count` bands of 64 rows of x, which are
+ * band_bytes apart, with all rows of W. */
+template <bool fp8, int count, int band_bytes, int bands, int sums>
+static __device__ __forceinline__ void start_stage(float (&d)[bands][sums], uint64_t x, uint64_t w,
+                                                   bool add) {
+    constexpr int row_bytes = 128, step_bytes = 32;
+#pragma unroll
+    for (int m = 0; m < count; m++) {
+        keep(d[m]);
+    }
+    product_fence();
+#pragma unroll
+    for (int i = 0; i < row_bytes / step_bytes; i++) {
+#pragma unroll
+        for (int m = 0; m < count; m++) {
+            const uint64_t rows = x + m * (band_bytes / 16) + 2 * i;
+            if (fp8)
+                product_e4m3(d[m], rows, w + 2 * i, add || i > 0);
+            else
+                product_bf16(d[m], rows, w + 2 * i, add || i > 0);
+        }
+    }
+    product_commit();
+}
+
 #undef INK_HOPPER_96_NAMES
 #undef INK_HOPPER_96
 

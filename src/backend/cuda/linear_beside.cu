@@ -40,27 +40,6 @@ static __device__ __forceinline__ void produce(const ink_thin_params &p, typenam
     }
 }
 
-/* Products of a stage, started. */
-template <int bands>
-static __device__ __forceinline__ void start_stage(const typename tile<bands>::memory &s, int stage, bool add,
-                                                   float (&d)[bands][sums]) {
-    const uint64_t x = hopper::describe(s.x[stage], 16), w = hopper::describe(s.w[stage], 16);
-#pragma unroll
-    for (int m = 0; m < bands; m++) {
-        hopper::keep(d[m]);
-    }
-    hopper::product_fence();
-#pragma unroll
-    for (int i = 0; i < row_bytes / 32; i++) {
-#pragma unroll
-        for (int m = 0; m < bands; m++) {
-            hopper::product_bf16(d[m], x + m * (ink_thin_band_rows * row_bytes / 16) + 2 * i, w + 2 * i,
-                                 add || i > 0);
-        }
-    }
-    hopper::product_commit();
-}
-
 /* By a warpgroup: the sums of all rows. `give`: the other's products may follow the last of these. */
 template <int bands>
 static __device__ __forceinline__ void multiply_all(typename tile<bands>::memory &s,
@@ -69,7 +48,8 @@ static __device__ __forceinline__ void multiply_all(typename tile<bands>::memory
     int before = 0;
     for (int k = 0; k < boxes; k++) {
         hopper::barrier_wait(&s.full[at.stage], at.parity);
-        start_stage<bands>(s, at.stage, k > 0, d);
+        hopper::start_stage<false, bands, ink_thin_band_rows * row_bytes>(
+            d, hopper::describe(s.x[at.stage], 16), hopper::describe(s.w[at.stage], 16), k > 0);
         if (k > 0) {
             hopper::product_wait<1>();
             hopper::release(&s.empty[before]);

@@ -58,35 +58,13 @@ static __device__ __forceinline__ void produce(const ink_hopper_linear_params &p
 
 /* The rows of the first `count` bands. */
 template <bool fp8, int count>
-static __device__ __forceinline__ void multiply_stage(float (&d)[bands][band_sums], uint64_t x, uint64_t w,
-                                                      bool add) {
-    constexpr int band_bytes = band_step * row_bytes;
-#pragma unroll
-    for (int m = 0; m < count; m++) {
-        hopper::keep(d[m]);
-    }
-    hopper::product_fence();
-#pragma unroll
-    for (int i = 0; i < row_bytes / 32; i++) {
-#pragma unroll
-        for (int m = 0; m < count; m++) {
-            const uint64_t rows = x + m * (band_bytes / 16) + 2 * i;
-            if (fp8)
-                hopper::product_e4m3(d[m], rows, w + 2 * i, add || i > 0);
-            else
-                hopper::product_bf16(d[m], rows, w + 2 * i, add || i > 0);
-        }
-    }
-    hopper::product_commit();
-}
-
-template <bool fp8, int count>
 static __device__ __forceinline__ void multiply(shared_memory &s, ring &at, int boxes, uint64_t x, uint64_t w,
                                                 float (&d)[bands][band_sums]) {
     int before = 0;
     for (int k = 0; k < boxes; k++) {
         hopper::barrier_wait(&s.full[at.stage], at.parity);
-        multiply_stage<fp8, count>(d, x + at.stage * (x_bytes / 16), w + at.stage * (w_bytes / 16), k > 0);
+        hopper::start_stage<fp8, count, band_step * row_bytes>(d, x + at.stage * (x_bytes / 16),
+                                                               w + at.stage * (w_bytes / 16), k > 0);
         if (k > 0) {
             hopper::product_wait<1>();
             release(&s.empty[before]);
