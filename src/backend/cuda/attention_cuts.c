@@ -1,6 +1,7 @@
 #include "backend/cuda/attention_cuts.h"
 
-#include <stdbool.h>
+#include "backend/cuda/intervals.h"
+
 #include <stdlib.h>
 
 /* No run of tiles is shorter than `least`, unless it is all there is; cuts are not made at fewer than `near`
@@ -45,20 +46,11 @@ static void choose(plan *p) {
     if ((uncut - joining_cost) * p->runs > cut_tiles(p)) return;
     p->whole = p->n;
     p->runs = 0;
-    sum_tiles(p);
 }
 
 /* The item that has this tile of the cut ones. */
 static int64_t item_at(const plan *p, int64_t tile) {
-    int64_t low = p->whole, high = p->n;
-    while (high - low > 1) {
-        const int64_t middle = low + (high - low) / 2;
-        if (p->begins[middle] <= tile)
-            low = middle;
-        else
-            high = middle;
-    }
-    return low;
+    return (int64_t)ink_interval_of(p->begins, (size_t)p->n, tile);
 }
 
 /* Where run r begins, in tiles of all cut items. */

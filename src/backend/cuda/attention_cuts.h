@@ -29,7 +29,8 @@ typedef struct ink_cuda_attention_cuts {
     int blocks, parts;                /* numbers of parts are below `parts` */
 } ink_cuda_attention_cuts;
 
-/* tiles: of the keys of each of the n > 0 items, longest first. Free with ink_cuda_attention_cuts_free. */
+/* tiles[n]: how many the keys of each item are, longest first; n and multiprocessors are positive. Errors:
+ * INK_ERROR_MEMORY, and then there is nothing to free. Free with ink_cuda_attention_cuts_free. */
 ink_status ink_cuda_attention_cut(const int32_t *tiles, size_t n, int multiprocessors,
                                   ink_cuda_attention_cuts *cuts, ink_error *error);
 void ink_cuda_attention_cuts_free(ink_cuda_attention_cuts *cuts);

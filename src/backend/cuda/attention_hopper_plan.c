@@ -3,6 +3,7 @@
  */
 #include "backend/cuda/attention_cuts.h"
 #include "backend/cuda/attention_hopper.h"
+#include "backend/cuda/divide.h"
 #include "backend/cuda/hopper_maps.h"
 
 #include <stdlib.h>
@@ -63,12 +64,11 @@ static ink_status set_params(ink_hopper_params *p, const ink_cuda_attention_prob
 
 /* Tiles of keys: as the kernel has it, of one range and then of the other. */
 static int32_t tiles_of(const ink_hopper_params *p, int segment) {
-    int tiles = 0;
+    int64_t tiles = 0;
     for (int s = 0; s < INK_MAX_STREAMS; s++) {
-        tiles +=
-            (p->ranges[INK_MAX_STREAMS * segment + s].rows + ink_hopper_key_rows - 1) / ink_hopper_key_rows;
+        tiles += ink_divide_up(p->ranges[INK_MAX_STREAMS * segment + s].rows, ink_hopper_key_rows);
     }
-    return tiles;
+    return (int32_t)tiles;
 }
 
 /* ---- work ---- */

@@ -1,5 +1,6 @@
 #include "backend/cuda/upload.h"
 
+#include "backend/cuda/intervals.h"
 #include "backend/cuda/memory.h"
 #include "base/threads.h"
 
@@ -85,20 +86,8 @@ static int64_t elements(const ink_cuda_transfer *t) {
     return t->source.rows * t->source.columns;
 }
 
-static size_t find_transfer(const job *j, int64_t task) {
-    size_t low = 0, high = j->n;
-    while (high - low > 1) {
-        const size_t middle = low + (high - low) / 2;
-        if (j->first_piece[middle] <= task)
-            low = middle;
-        else
-            high = middle;
-    }
-    return low;
-}
-
 static cudaError_t copy_piece(job *j, int64_t task, lane *l) {
-    const size_t index = find_transfer(j, task);
+    const size_t index = ink_interval_of(j->first_piece, j->n, task);
     const ink_cuda_transfer *t = &j->transfers[index];
     const int64_t whole = piece_elements(t), first = (task - j->first_piece[index]) * whole;
     const int64_t rest = elements(t) - first, count = rest < whole ? rest : whole;

@@ -49,6 +49,14 @@ static size_t list_tiles(const shape *s, int32_t *tiles) {
     return n;
 }
 
+/* Of a shape, whose tiles are written too. */
+static ink_cuda_attention_cuts cut(const shape *s, int32_t *tiles, size_t *n) {
+    ink_cuda_attention_cuts cuts;
+    *n = list_tiles(s, tiles);
+    assert_int_equal(ink_cuda_attention_cut(tiles, *n, multiprocessors, &cuts, NULL), INK_OK);
+    return cuts;
+}
+
 static bool leaves(const ink_cuda_attention_piece *piece) {
     return piece->first > 0;
 }
@@ -130,9 +138,8 @@ static void test_cuts(void **state) {
     (void)state;
     for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
         int32_t tiles[most_items];
-        ink_cuda_attention_cuts cuts;
-        const size_t n = list_tiles(&shapes[i], tiles);
-        assert_int_equal(ink_cuda_attention_cut(tiles, n, multiprocessors, &cuts, NULL), INK_OK);
+        size_t n;
+        ink_cuda_attention_cuts cuts = cut(&shapes[i], tiles, &n);
         assert_in_range(cuts.blocks, 1, multiprocessors);
         check_once(&cuts, tiles, n);
         check_parts(&cuts, tiles);
@@ -150,9 +157,8 @@ static void test_even(void **state) {
         {{{216}, {8}}, 16 - 1}, {{{432}, {8}}, 32 - 4}, {{{780}, {29}}, 174 - 1}, {{{133}, {20}}, 40 - 17}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         int32_t tiles[most_items];
-        ink_cuda_attention_cuts cuts;
-        const size_t n = list_tiles(&cases[i].of, tiles);
-        assert_int_equal(ink_cuda_attention_cut(tiles, n, multiprocessors, &cuts, NULL), INK_OK);
+        size_t n;
+        ink_cuda_attention_cuts cuts = cut(&cases[i].of, tiles, &n);
         assert_true(longest(&cuts) <= cases[i].most);
         ink_cuda_attention_cuts_free(&cuts);
     }
@@ -164,9 +170,8 @@ static void test_whole(void **state) {
     static const shape cases[] = {{{1320}, {49}}, {{132}, {20}}, {{300}, {1}}, {{131}, {20}}, {{72}, {3}}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         int32_t tiles[most_items];
-        ink_cuda_attention_cuts cuts;
-        const size_t n = list_tiles(&cases[i], tiles);
-        assert_int_equal(ink_cuda_attention_cut(tiles, n, multiprocessors, &cuts, NULL), INK_OK);
+        size_t n;
+        ink_cuda_attention_cuts cuts = cut(&cases[i], tiles, &n);
         assert_int_equal(cuts.parts, 0);
         assert_int_equal(cuts.starts[cuts.blocks], n);
         ink_cuda_attention_cuts_free(&cuts);
